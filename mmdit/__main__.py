@@ -1,0 +1,5 @@
+import sys
+
+from mmdit.cli import main
+
+sys.exit(main())

@@ -1,0 +1,204 @@
+"""The whole path of one edit: request → prepared pictures → family → result.
+
+In: an `EditRequest`. Out: an `EditResult`. Knows no model; a family does the work between.
+"""
+
+import math
+import platform
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import nn
+
+from mmdit import images
+from mmdit.catalog import CATALOG, ModelEntry
+
+MAX_INSTRUCTION = 1000
+MAX_STEPS = 100
+MAX_GUIDANCE = 20.0
+MAX_SEED = 2**63 - 1
+
+
+class EditError(ValueError):
+    """A request that can't be carried out; one sentence with the value and the remedy."""
+
+
+class EditCancelled(Exception):  # noqa: N818 - an outcome, not an error
+    """Raise it from ``on_step`` to end an edit within the step."""
+
+
+@dataclass(frozen=True)
+class EditRequest:
+    """
+    Args:
+        images: PIL pictures of any mode; the first is edited, others are references.
+        instruction: what to do, in words; 1 to 1000 characters.
+        seed: 0 to 2⁶³ − 1; None draws one, which the result's settings name.
+        steps: sampler steps, 1 to 100; None for the model's default.
+        guidance: classifier-free guidance, 0 to 20, 1 being none; None for the model's default.
+        size: (width, height) of the result; None for the first picture's own.
+    """
+
+    images: list[Image.Image]
+    instruction: str
+    seed: int | None = None
+    steps: int | None = None
+    guidance: float | None = None
+    size: tuple[int, int] | None = None
+
+    def check(self) -> None:
+        """Raises EditError: a value out of range, with the value and the remedy."""
+        if not self.images:
+            raise EditError("no picture was given; add the one to edit")
+        length = len(self.instruction.strip())
+        if length == 0:
+            raise EditError('the instruction is empty; say what to do, for example "make it black and white"')
+        if length > MAX_INSTRUCTION:
+            raise EditError(f"the instruction has {length} characters; use at most {MAX_INSTRUCTION}")
+        _check_range("steps", self.steps, 1, MAX_STEPS, whole=True)
+        _check_range("guidance", self.guidance, 0.0, MAX_GUIDANCE)
+        _check_range("seed", self.seed, 0, MAX_SEED, whole=True)
+        if self.size is not None:
+            for name, side in zip(("width", "height"), self.size, strict=True):
+                _check_range(name, side, 1, images.MAX_PIXELS, whole=True)
+            if self.size[0] * self.size[1] > images.MAX_PIXELS:
+                raise EditError(f"size {self.size[0]}×{self.size[1]} is too large; use at most 50 megapixels")
+
+    def with_defaults(self, entry: ModelEntry) -> "EditRequest":
+        """The same request with nothing left open."""
+        return replace(
+            self,
+            instruction=self.instruction.strip(),
+            seed=random.randrange(2**31) if self.seed is None else self.seed,
+            steps=entry.steps if self.steps is None else self.steps,
+            guidance=entry.guidance if self.guidance is None else float(self.guidance),
+        )
+
+
+@dataclass(frozen=True)
+class StepProgress:
+    """After a step: how many are done, of how many; seconds left; a preview at the working size."""
+
+    step: int
+    steps: int
+    seconds_left: float
+    preview: Image.Image
+
+
+@dataclass(frozen=True)
+class EditResult:
+    """
+    Args:
+        image: RGB, the size of the first input unless asked otherwise.
+        settings: all that is needed to make it again, JSON-ready.
+        timings: stage → seconds.
+        warnings: sentences for the person who asked.
+    """
+
+    image: Image.Image
+    settings: dict[str, Any]
+    timings: dict[str, float]
+    warnings: tuple[str, ...] = field(default=())
+
+
+class Editor:
+    """A loaded model, ready to edit. Make one with `load_editor`."""
+
+    def __init__(self, entry: ModelEntry, family: Any) -> None:
+        self.entry = entry
+        self._family = family
+
+    @property
+    def transformer(self) -> nn.Module:
+        """The module whose joint-attention blocks do the work."""
+        return self._family.transformer
+
+    def edit(self, request: EditRequest, on_step: Callable[[StepProgress], None] | None = None) -> EditResult:
+        """Carry out one request.
+
+        Args:
+            on_step: called after every step, from the calling thread.
+
+        Raises:
+            EditError: a value out of range. ImageError: an unusable picture. EditCancelled: as ``on_step`` did.
+        """
+        started = time.perf_counter()
+        request.check()
+        request = request.with_defaults(self.entry)
+        pictures = [images.prepare(picture, f"picture {index + 1}") for index, picture in enumerate(request.images)]
+        if request.size is not None:
+            pictures[0] = pictures[0].resize(request.size, Image.Resampling.LANCZOS)
+        prepared = time.perf_counter()
+
+        def report(done: int, preview: Image.Image) -> None:
+            if on_step is not None:
+                left = (time.perf_counter() - prepared) / done * (request.steps - done)
+                on_step(StepProgress(done, request.steps, left, preview))
+
+        output = self._family.edit(
+            pictures, request.instruction,
+            steps=request.steps, guidance=request.guidance, seed=request.seed, on_step=report,
+        )  # fmt: skip
+        finished = time.perf_counter()
+        settings = {
+            "model": self.entry.name,
+            "weights": self._family.fingerprint,
+            "instruction": request.instruction,
+            "seed": request.seed,
+            "steps": request.steps,
+            "guidance": request.guidance,
+            "size": list(pictures[0].size),
+            "torch": torch.__version__,
+            "machine": platform.machine(),
+        }
+        timings = {"prepare": prepared - started, "edit": finished - prepared, "total": finished - started}
+        return EditResult(output.image, settings, timings, output.warnings)
+
+
+def _check_range(name: str, value: float | None, low: float, high: float, whole: bool = False) -> None:
+    if value is None:
+        return
+    right_type = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
+    if not right_type or not math.isfinite(value) or not low <= value <= high:
+        kind = "a whole number" if whole else "a number"
+        raise EditError(f"{name} is {value!r}; it must be {kind} from {low:g} to {high:g}")
+
+
+def load_editor(name: str | Path = "mini", device: str = "auto") -> Editor:
+    """Load a model: a name of the catalog, or a folder that holds an embedded editor.
+
+    Args:
+        device: "cpu", "cuda", "mps", or "auto" for the best there is.
+
+    Raises:
+        EditError: an unknown name or an unusable device.
+    """
+    from mmdit.families.mini import MiniEditor
+
+    entry = CATALOG.get(str(name))
+    if entry is None:
+        folder = Path(name)
+        if not (folder / "transformer" / "config.json").is_file():
+            known = ", ".join(CATALOG)
+            raise EditError(f"{str(name)!r} is neither a model of the catalog ({known}) nor an editor's folder")
+        entry = ModelEntry(
+            name=str(folder), family="mini", source=folder, task="", licence="", needs="",
+            steps=CATALOG["mini"].steps, guidance=CATALOG["mini"].guidance,
+        )  # fmt: skip
+    return Editor(entry, MiniEditor(entry.source, _device(device)))
+
+
+def _device(wanted: str) -> str:
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if wanted == "auto":
+        return "cuda" if available["cuda"] else "cpu"
+    if not available.get(wanted, False):
+        usable = ", ".join(device for device, there in available.items() if there)
+        raise EditError(f"device {wanted!r} is not usable here; use one of {usable}, or auto")
+    return wanted

@@ -1,0 +1,38 @@
+"""The embedded editor on disk: a folder with ``transformer/`` and ``text_encoder/``, safetensors and JSON only."""
+
+import hashlib
+from pathlib import Path
+
+import torch
+
+from mmdit.model.text import TextEncoder
+from mmdit.model.transformer import MiniMMDiT
+
+
+def load(folder: str | Path, device: str = "cpu") -> tuple[MiniMMDiT, TextEncoder]:
+    """Both models, float32, in evaluation mode. Raises FileNotFoundError when a part is missing."""
+    folder = Path(folder)
+    for part in ("transformer/config.json", "text_encoder/config.json"):
+        if not (folder / part).is_file():
+            raise FileNotFoundError(f"{folder / part} is missing; {folder} is not an embedded editor")
+    transformer = MiniMMDiT.from_pretrained(
+        folder / "transformer", torch_dtype=torch.float32, use_safetensors=True, local_files_only=True
+    )
+    return transformer.to(device).eval(), TextEncoder.from_pretrained(folder / "text_encoder").to(device)
+
+
+def save(folder: str | Path, transformer: MiniMMDiT, text_encoder: TextEncoder) -> None:
+    """Write a shippable folder: the transformer in float16, the text encoder in 8 bits."""
+    folder = Path(folder)
+    shipped = MiniMMDiT.from_config(transformer.config)
+    shipped.load_state_dict(transformer.state_dict())
+    shipped.half().save_pretrained(folder / "transformer")
+    text_encoder.save_pretrained(folder / "text_encoder")
+
+
+def fingerprint(folder: str | Path) -> str:
+    """First 16 hex digits of the SHA-256 over every weight file, in the order of their names."""
+    digest = hashlib.sha256()
+    for file in sorted(Path(folder).rglob("*.safetensors")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,118 @@
+"""What the model changes in a picture, said without reference to a resolution.
+
+The transformer does not paint pixels from nothing: it predicts, for every place of the picture, a 3 × 3 colour
+matrix and an offset that are applied to the source, ``edited = source + gain · source + offset``. A change of
+colour or tone is therefore exact in every pixel, and the same field, resampled, edits the picture at any size.
+
+Pictures are (B, 3, height, width) in [−1, 1]. Affine colour maps on a coarse grid go back to HDRNet, Gharbi et
+al. 2017 (arXiv 1707.02880).
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+STRIP_ROWS = 512  # rows edited at a time at full size, to bound memory
+
+
+@dataclass(frozen=True)
+class EditField:
+    """An edit at the working resolution.
+
+    Args:
+        gain: (B, 9, height, width), row-major 3 × 3 colour matrices, added to the identity.
+        offset: (B, 3, height, width).
+    """
+
+    gain: Tensor
+    offset: Tensor
+
+    def apply(self, source: Tensor) -> Tensor:
+        """The edited picture at the field's own resolution, not clamped; source is (B, 3, height, width)."""
+        return source + self.gained(source, self.gain) + self.offset
+
+    def mix(self, other: "EditField", weight: float) -> "EditField":
+        """self + weight · (other − self): the field whose result is that mixture of the two results."""
+        return EditField(torch.lerp(self.gain, other.gain, weight), torch.lerp(self.offset, other.offset, weight))
+
+    @staticmethod
+    def gained(picture: Tensor, gain: Tensor) -> Tensor:
+        """Each pixel's colour times its 3 × 3 matrix."""
+        rows = gain.unflatten(1, (3, 3))
+        return (rows * picture[:, None]).sum(dim=2)
+
+
+def assemble(affine: Tensor, pixel_gain: Tensor, residual: Tensor) -> EditField:
+    """The field from the transformer's output.
+
+    Args:
+        affine: (B, 12, rows, columns): per patch a 3 × 4 matrix [M | t], interpolated between patches.
+        pixel_gain: (B, 1, height, width): how strongly each pixel follows it, 0 being fully.
+        residual: (B, 3, height, width): what no colour matrix explains.
+    """
+    height, width = residual.shape[-2:]
+    dense = functional.interpolate(affine, size=(height, width), mode="bilinear", align_corners=False)
+    dense = dense * (1 + pixel_gain)
+    return EditField(gain=dense[:, :9], offset=dense[:, 9:] + residual)
+
+
+def carry(field: EditField, working: Tensor, source: Tensor) -> Tensor:
+    """The edit at the source's own size.
+
+    The finished working picture is enlarged, and the detail that the working size could not hold goes through the
+    same colour matrices. Where the edit softened detail (a blur), the finer detail is softened alike.
+
+    Args:
+        field: the edit of ``working``, which is ``source`` resized to the working size.
+        source: (1, 3, height, width).
+
+    Returns:
+        (1, 3, height, width) in [−1, 1].
+    """
+    height, width = source.shape[-2:]
+    edited = field.apply(working)
+    kept_detail = detail_gain(field, working)
+    result = torch.empty_like(source)
+    for top in range(0, height, STRIP_ROWS):
+        rows = slice(top, min(top + STRIP_ROWS, height))
+
+        def enlarged(picture: Tensor, rows: slice = rows) -> Tensor:
+            return _enlarge(picture, height, width, rows)
+
+        strip = source[:, :, rows]
+        detail = strip - enlarged(working)
+        detail = detail + EditField.gained(detail, enlarged(field.gain))
+        result[:, :, rows] = (enlarged(edited) + enlarged(kept_detail) * detail).clamp(-1, 1)
+    return result
+
+
+def detail_gain(field: EditField, working: Tensor) -> Tensor:
+    """How much of the detail expected from the colour matrices alone is there after the edit, (1, 1, h, w) in [0, 1].
+
+    A local least-squares fit of the edited picture's detail on the expected one's.
+    """
+    expected = _detail(working + EditField.gained(working, field.gain))
+    found = _detail(field.apply(working).clamp(-1, 1))
+
+    def local_sum(picture: Tensor) -> Tensor:
+        return functional.avg_pool2d(picture.sum(dim=1, keepdim=True), 9, stride=1, padding=4)
+
+    return ((local_sum(expected * found) + 1e-4) / (local_sum(expected.square()) + 1e-4)).clamp(0, 1)
+
+
+def _detail(picture: Tensor) -> Tensor:
+    padded = functional.pad(picture, (1, 1, 1, 1), mode="replicate")
+    return picture - functional.avg_pool2d(padded, 3, stride=1)
+
+
+def _enlarge(picture: Tensor, height: int, width: int, rows: slice) -> Tensor:
+    """A horizontal strip of the bilinear enlargement of a (1, C, h, w) picture to (height, width)."""
+    small_height = picture.shape[-2]
+    centres = (torch.arange(rows.start, rows.stop, device=picture.device) + 0.5) * small_height / height - 0.5
+    centres = centres.clamp(0, small_height - 1)
+    above = centres.floor().long()
+    below = (above + 1).clamp_max(small_height - 1)
+    strip = torch.lerp(picture[:, :, above], picture[:, :, below], (centres - above)[:, None])
+    return functional.interpolate(strip, (len(centres), width), mode="bilinear", align_corners=False)

@@ -1,0 +1,143 @@
+"""The embedded editor's transformer: a double-stream MMDiT that edits at a working resolution of about 128 px.
+
+In: a noisy target picture, the source picture, the instruction's features, a timestep. Out: an `EditField`, which
+applied to the source is the model's estimate of the finished edit. Knows nothing of samplers, files or words.
+"""
+
+from typing import ClassVar
+
+import torch
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.loaders import PeftAdapterMixin
+from diffusers.models.modeling_utils import ModelMixin
+from einops import rearrange
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mmdit.attention.layout import TokenLayout
+from mmdit.model.edit_field import EditField, assemble
+from mmdit.model.layers import DoubleStreamBlock, rotary_table, timestep_embedding
+
+AFFINE_CHANNELS = 12
+TIMESTEP_CHANNELS = 128
+
+
+class MiniMMDiT(ModelMixin, ConfigMixin, PeftAdapterMixin):
+    """A joint transformer over [text; target; reference].
+
+    Args:
+        channels: width of both streams.
+        layers: double-stream blocks.
+        heads: attention heads; channels / heads is the head dimension.
+        patch_size: pixels along a patch's side.
+        text_channels: features per token of the instruction.
+        rotary_channels: channels of a head rotated by (stream, row, column); their sum is the head dimension.
+        rotary_theta: base of the rotary frequencies; small, because the grid is.
+    """
+
+    _repeated_blocks: ClassVar = ["DoubleStreamBlock"]
+    _no_split_modules: ClassVar = ["DoubleStreamBlock"]
+
+    @register_to_config
+    def __init__(
+        self,
+        channels: int = 240,
+        layers: int = 6,
+        heads: int = 5,
+        patch_size: int = 16,
+        text_channels: int = 768,
+        rotary_channels: tuple[int, int, int] = (12, 18, 18),
+        rotary_theta: float = 100.0,
+    ) -> None:
+        super().__init__()
+        if sum(rotary_channels) * heads != channels:
+            raise ValueError(
+                f"rotary_channels {tuple(rotary_channels)} must add up to channels / heads = {channels / heads:g}"
+            )
+        pixels = patch_size**2
+        self.target_in = nn.Linear(3 * pixels, channels)
+        self.reference_in = nn.Linear(3 * pixels, channels)
+        self.text_in = nn.Linear(text_channels, channels)
+        self.pooled_text_in = nn.Linear(text_channels, channels)
+        self.timestep_in = nn.Sequential(
+            nn.Linear(TIMESTEP_CHANNELS, channels), nn.SiLU(), nn.Linear(channels, channels)
+        )
+        self.img_mod = nn.Linear(channels, 6 * channels)
+        self.txt_mod = nn.Linear(channels, 6 * channels)
+        self.transformer_blocks = nn.ModuleList([DoubleStreamBlock(channels, heads) for _ in range(layers)])
+        self.norm_out = nn.Linear(channels, 2 * channels)
+        self.proj_out = nn.Linear(channels, 4 * pixels + AFFINE_CHANNELS)
+        self._initialise()
+
+    def _initialise(self) -> None:
+        """Every block starts as the identity, the whole model as "leave the picture alone"."""
+        for module in (self.img_mod, self.txt_mod):
+            nn.init.normal_(module.weight, std=0.01)
+            nn.init.zeros_(module.bias)
+        for module in (self.norm_out, self.proj_out, self.pooled_text_in):
+            nn.init.zeros_(module.weight)
+            nn.init.zeros_(module.bias)
+        for block in self.transformer_blocks:
+            for module in (block.attn.to_out[0], block.attn.to_add_out, block.img_mlp.net[2], block.txt_mlp.net[2]):
+                nn.init.zeros_(module.weight)
+                nn.init.zeros_(module.bias)
+            for table in (block.img_scale_shift_table, block.txt_scale_shift_table):
+                with torch.no_grad():
+                    table[[2, 5]] = 1.0  # gates open; the zero output projections close the branch
+
+    def layout(self, text_tokens: int, height: int, width: int) -> TokenLayout:
+        """The joint sequence of one edit of a height × width working picture."""
+        patch = self.config.patch_size
+        if height % patch or width % patch:
+            raise ValueError(f"working size {width}×{height} must be a multiple of {patch} on both sides")
+        grid = (height // patch, width // patch)
+        return TokenLayout.for_edit(text_tokens, grid, [grid])
+
+    def forward(self, target: Tensor, source: Tensor, text: Tensor, text_mask: Tensor, timestep: Tensor) -> EditField:
+        """Estimate the finished edit.
+
+        Args:
+            target: (B, 3, height, width), the noisy picture (1 − t) · finished + t · noise.
+            source: (B, 3, height, width) in [−1, 1], the picture to edit.
+            text: (B, T, text_channels) features of the instruction's tokens.
+            text_mask: (B, T), True for real tokens; what the others hold does not matter.
+            timestep: (B,) in [0, 1]; 1 is pure noise.
+        """
+        height, width = target.shape[-2:]
+        layout = self.layout(text.shape[1], height, width)
+        rotary = rotary_table(
+            layout.positions(target.device), tuple(self.config.rotary_channels), self.config.rotary_theta
+        )
+        mask = functional.pad(text_mask, (0, layout.tokens - layout.text_tokens), value=True)[:, None, None, :]
+
+        # Embed both streams
+        image_tokens = torch.cat(
+            [self.target_in(self._patches(target)), self.reference_in(self._patches(source))], dim=1
+        )
+        text = text * text_mask[..., None]
+        text_tokens = self.text_in(text)
+
+        # Condition on the timestep and the instruction as a whole
+        pooled = text.sum(dim=1) / text_mask.sum(dim=1, keepdim=True).clamp_min(1)
+        condition = self.timestep_in(timestep_embedding(timestep, TIMESTEP_CHANNELS)) + self.pooled_text_in(pooled)
+        condition = functional.silu(condition)
+        image_modulation = self.img_mod(condition).unflatten(-1, (6, -1))
+        text_modulation = self.txt_mod(condition).unflatten(-1, (6, -1))
+
+        for block in self.transformer_blocks:
+            image_tokens, text_tokens = block(
+                image_tokens, text_tokens, image_modulation, text_modulation, rotary, mask
+            )
+        return self._edit_field(image_tokens[:, : layout.streams[0].tokens], condition, height, width)
+
+    def _edit_field(self, target_tokens: Tensor, condition: Tensor, height: int, width: int) -> EditField:
+        patch = self.config.patch_size
+        scale, shift = self.norm_out(condition)[:, None].chunk(2, dim=-1)
+        tokens = functional.layer_norm(target_tokens, target_tokens.shape[-1:], eps=1e-6) * (1 + scale) + shift
+        output = rearrange(self.proj_out(tokens).float(), "b (y x) c -> b c y x", y=height // patch)
+        pixels = rearrange(output[:, AFFINE_CHANNELS:], "b (c p q) y x -> b c (y p) (x q)", p=patch, q=patch)
+        return assemble(output[:, :AFFINE_CHANNELS], pixels[:, :1], pixels[:, 1:])
+
+    def _patches(self, picture: Tensor) -> Tensor:
+        patch = self.config.patch_size
+        return rearrange(picture, "b c (y p) (x q) -> b (y x) (c p q)", p=patch, q=patch)

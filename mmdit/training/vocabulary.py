@@ -1,0 +1,44 @@
+"""What the embedded editor is taught: objects, colours, places and kinds of edit.
+
+Knows names and definitions only. How they are drawn is in `scenes.py`, how people ask for them in
+`wordings.py`.
+"""
+
+OBJECTS: dict[str, str] = {
+    "cat": "🐱", "dog": "🐶", "rabbit": "🐰", "fox": "🦊", "bear": "🐻", "panda": "🐼", "pig": "🐷", "frog": "🐸",
+    "monkey": "🐵", "lion": "🦁", "fish": "🐟", "butterfly": "🦋", "bee": "🐝", "turtle": "🐢", "apple": "🍎",
+    "banana": "🍌", "strawberry": "🍓", "pizza": "🍕", "burger": "🍔", "cake": "🎂", "carrot": "🥕",
+    "mushroom": "🍄", "tree": "🌳", "flower": "🌻", "cactus": "🌵", "car": "🚗", "bus": "🚌", "rocket": "🚀",
+    "boat": "⛵", "house": "🏠", "castle": "🏰", "star": "⭐", "heart": "❤", "moon": "🌙", "sun": "🌞",
+    "umbrella": "☔", "balloon": "🎈", "ball": "⚽", "clock": "⏰", "robot": "🤖",
+}  # fmt: skip
+"""Object name → the character that Noto Color Emoji draws it with."""
+
+COLOURS: dict[str, tuple[float, float, float]] = {
+    "red": (0.9, 0.1, 0.1),
+    "orange": (1.0, 0.5, 0.05),
+    "yellow": (0.98, 0.9, 0.1),
+    "green": (0.1, 0.7, 0.15),
+    "blue": (0.1, 0.25, 0.95),
+    "purple": (0.55, 0.1, 0.75),
+    "pink": (1.0, 0.5, 0.75),
+    "brown": (0.5, 0.28, 0.1),
+    "black": (0.1, 0.1, 0.1),
+    "white": (0.97, 0.97, 0.97),
+}
+"""Colour name → RGB in [0, 1], the c of the recolour formula."""
+
+PLACES: tuple[str, ...] = (
+    "top left", "top", "top right", "left", "center", "right", "bottom left", "bottom", "bottom right",
+)  # fmt: skip
+"""The nine cells of a 3 × 3 grid over the picture, row by row."""
+
+OBJECT_EDITS: tuple[str, ...] = ("recolour", "remove", "replace", "add", "bigger", "smaller")
+PHOTO_EDITS: tuple[str, ...] = (
+    "black and white", "sepia", "invert", "brighter", "darker", "warmer", "cooler", "contrast", "saturation",
+    "blur", "night",
+)  # fmt: skip
+LEAVE_ALONE: tuple[str, ...] = ("absent object", "nonsense")
+"""Instructions whose right answer is the unchanged picture."""
+
+KINDS: tuple[str, ...] = OBJECT_EDITS + PHOTO_EDITS + LEAVE_ALONE
