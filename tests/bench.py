@@ -1,6 +1,6 @@
 """What things cost on this machine; prints, asserts nothing about time.
 
-    python tests/bench.py page | edit
+python tests/bench.py page | edit
 """
 
 import json

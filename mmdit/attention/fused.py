@@ -6,6 +6,7 @@ streams, layers or words.
 Axes: B batch, H heads, S sequence, D head dimension.
 """
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -30,5 +31,5 @@ def _explicit_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor 
     """The textbook form. At a few hundred tokens its compiled backward beats the CPU's fused kernel in bf16."""
     logits = (query @ key.transpose(-1, -2)) * query.shape[-1] ** -0.5
     if mask is not None:
-        logits = logits.masked_fill(~mask, -float("inf")) if mask.dtype.is_floating_point is False else logits + mask
+        logits = logits.masked_fill(~mask, -float("inf")) if mask.dtype == torch.bool else logits + mask
     return logits.softmax(dim=-1).to(value.dtype) @ value

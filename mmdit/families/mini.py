@@ -109,9 +109,9 @@ def edit_field(
 
     def estimate(noisy: Tensor, timestep: float) -> Tensor:
         moment = torch.full((len(seeds),), timestep, device=working.device)
-        field = transformer(noisy, working, text.features, text.mask, moment)
+        field = transformer(noisy, working, text.features, text.mask, moment).confined()
         if nothing is not None:
-            unconditional = transformer(noisy, working, nothing.features, nothing.mask, moment)
+            unconditional = transformer(noisy, working, nothing.features, nothing.mask, moment).confined()
             field = unconditional.mix(field, guidance)
         found[:] = [field]
         return field.apply(working)

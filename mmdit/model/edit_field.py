@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+SURELY_UNCHANGED, LIKELY_CHANGED = 0.1, 0.2  # probabilities between which an edit fades in
 STRIP_ROWS = 512  # rows edited at a time at full size, to bound memory
 
 
@@ -24,10 +25,12 @@ class EditField:
     Args:
         gain: (B, 9, height, width), row-major 3 × 3 colour matrices, added to the identity.
         offset: (B, 3, height, width).
+        change: (B, 1, rows, columns), per patch the logit that anything visible changes there; None if unknown.
     """
 
     gain: Tensor
     offset: Tensor
+    change: Tensor | None = None
 
     def apply(self, source: Tensor) -> Tensor:
         """The edited picture at the field's own resolution, not clamped; source is (B, 3, height, width)."""
@@ -37,6 +40,15 @@ class EditField:
         """self + weight · (other − self): the field whose result is that mixture of the two results."""
         return EditField(torch.lerp(self.gain, other.gain, weight), torch.lerp(self.offset, other.offset, weight))
 
+    def confined(self) -> "EditField":
+        """The same edit where `change` expects one, and none elsewhere: what should stay is the source, to the bit."""
+        if self.change is None:
+            return self
+        surely_not, likely = SURELY_UNCHANGED, LIKELY_CHANGED
+        gate = ((self.change.sigmoid() - surely_not) / (likely - surely_not)).clamp(0, 1)
+        gate = functional.interpolate(gate, self.offset.shape[-2:], mode="bilinear", align_corners=False)
+        return EditField(self.gain * gate, self.offset * gate)
+
     @staticmethod
     def gained(picture: Tensor, gain: Tensor) -> Tensor:
         """Each pixel's colour times its 3 × 3 matrix."""
@@ -44,18 +56,19 @@ class EditField:
         return (rows * picture[:, None]).sum(dim=2)
 
 
-def assemble(affine: Tensor, pixel_gain: Tensor, residual: Tensor) -> EditField:
+def assemble(affine: Tensor, pixel_gain: Tensor, residual: Tensor, change: Tensor | None = None) -> EditField:
     """The field from the transformer's output.
 
     Args:
         affine: (B, 12, rows, columns): per patch a 3 × 4 matrix [M | t], interpolated between patches.
         pixel_gain: (B, 1, height, width): how strongly each pixel follows it, 0 being fully.
         residual: (B, 3, height, width): what no colour matrix explains.
+        change: see `EditField`.
     """
     height, width = residual.shape[-2:]
     dense = functional.interpolate(affine, size=(height, width), mode="bilinear", align_corners=False)
     dense = dense * (1 + pixel_gain)
-    return EditField(gain=dense[:, :9], offset=dense[:, 9:] + residual)
+    return EditField(gain=dense[:, :9], offset=dense[:, 9:] + residual, change=change)
 
 
 def carry(field: EditField, working: Tensor, source: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ In: a noisy target picture, the source picture, the instruction's features, a ti
 applied to the source is the model's estimate of the finished edit. Knows nothing of samplers, files or words.
 """
 
+from collections.abc import Callable
 from typing import ClassVar
 
 import torch
@@ -33,6 +34,7 @@ class MiniMMDiT(ModelMixin, ConfigMixin, PeftAdapterMixin):
         text_channels: features per token of the instruction.
         rotary_channels: channels of a head rotated by (stream, row, column); their sum is the head dimension.
         rotary_theta: base of the rotary frequencies; small, because the grid is.
+        change_block: the block after which target tokens must tell whether their patch changes at all.
     """
 
     _repeated_blocks: ClassVar = ["DoubleStreamBlock"]
@@ -48,6 +50,7 @@ class MiniMMDiT(ModelMixin, ConfigMixin, PeftAdapterMixin):
         text_channels: int = 768,
         rotary_channels: tuple[int, int, int] = (12, 18, 18),
         rotary_theta: float = 100.0,
+        change_block: int = 3,
     ) -> None:
         super().__init__()
         if sum(rotary_channels) * heads != channels:
@@ -67,6 +70,7 @@ class MiniMMDiT(ModelMixin, ConfigMixin, PeftAdapterMixin):
         self.transformer_blocks = nn.ModuleList([DoubleStreamBlock(channels, heads) for _ in range(layers)])
         self.norm_out = nn.Linear(channels, 2 * channels)
         self.proj_out = nn.Linear(channels, 4 * pixels + AFFINE_CHANNELS)
+        self.change_out = nn.Linear(channels, 1)
         self._initialise()
 
     def _initialise(self) -> None:
@@ -93,7 +97,15 @@ class MiniMMDiT(ModelMixin, ConfigMixin, PeftAdapterMixin):
         grid = (height // patch, width // patch)
         return TokenLayout.for_edit(text_tokens, grid, [grid])
 
-    def forward(self, target: Tensor, source: Tensor, text: Tensor, text_mask: Tensor, timestep: Tensor) -> EditField:
+    def forward(
+        self,
+        target: Tensor,
+        source: Tensor,
+        text: Tensor,
+        text_mask: Tensor,
+        timestep: Tensor,
+        on_block: Callable[[int, Tensor, Tensor], None] | None = None,
+    ) -> EditField:
         """Estimate the finished edit.
 
         Args:
@@ -102,6 +114,8 @@ class MiniMMDiT(ModelMixin, ConfigMixin, PeftAdapterMixin):
             text: (B, T, text_channels) features of the instruction's tokens.
             text_mask: (B, T), True for real tokens; what the others hold does not matter.
             timestep: (B,) in [0, 1]; 1 is pure noise.
+            on_block: called after each block with its index, the image tokens (B, target + reference, C) and the
+                text tokens (B, T, C).
         """
         height, width = target.shape[-2:]
         layout = self.layout(text.shape[1], height, width)
@@ -124,19 +138,26 @@ class MiniMMDiT(ModelMixin, ConfigMixin, PeftAdapterMixin):
         image_modulation = self.img_mod(condition).unflatten(-1, (6, -1))
         text_modulation = self.txt_mod(condition).unflatten(-1, (6, -1))
 
-        for block in self.transformer_blocks:
+        for index, block in enumerate(self.transformer_blocks):
             image_tokens, text_tokens = block(
                 image_tokens, text_tokens, image_modulation, text_modulation, rotary, mask
             )
-        return self._edit_field(image_tokens[:, : layout.streams[0].tokens], condition, height, width)
+            if index == min(self.config.change_block, len(self.transformer_blocks) - 1):
+                change = self.change_out(image_tokens[:, : layout.streams[0].tokens])
+            if on_block is not None:
+                on_block(index, image_tokens, text_tokens)
+        return self._edit_field(image_tokens[:, : layout.streams[0].tokens], condition, change, height, width)
 
-    def _edit_field(self, target_tokens: Tensor, condition: Tensor, height: int, width: int) -> EditField:
+    def _edit_field(
+        self, target_tokens: Tensor, condition: Tensor, change: Tensor, height: int, width: int
+    ) -> EditField:
         patch = self.config.patch_size
         scale, shift = self.norm_out(condition)[:, None].chunk(2, dim=-1)
         tokens = functional.layer_norm(target_tokens, target_tokens.shape[-1:], eps=1e-6) * (1 + scale) + shift
         output = rearrange(self.proj_out(tokens).float(), "b (y x) c -> b c y x", y=height // patch)
         pixels = rearrange(output[:, AFFINE_CHANNELS:], "b (c p q) y x -> b c (y p) (x q)", p=patch, q=patch)
-        return assemble(output[:, :AFFINE_CHANNELS], pixels[:, :1], pixels[:, 1:])
+        change = rearrange(change.float(), "b (y x) c -> b c y x", y=height // patch)
+        return assemble(output[:, :AFFINE_CHANNELS], pixels[:, :1], pixels[:, 1:], change)
 
     def _patches(self, picture: Tensor) -> Tensor:
         patch = self.config.patch_size

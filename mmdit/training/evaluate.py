@@ -21,9 +21,9 @@ from torch.nn import functional
 from mmdit import images
 from mmdit.catalog import ASSETS, CATALOG
 from mmdit.families.mini import MiniEditor, edit_field
+from mmdit.training.objective import VISIBLE_CHANGE
 from mmdit.training.photo_edits import photo_edit
 from mmdit.training.scenes import MAX_OBJECTS, SceneBatch, Scenes
-from mmdit.training.train import VISIBLE_CHANGE
 from mmdit.training.vocabulary import KINDS, LEAVE_ALONE, OBJECT_EDITS, PHOTO_EDITS
 
 EXAMPLES = ASSETS / "examples"

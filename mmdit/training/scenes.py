@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from mmdit.training import wordings
 from mmdit.training.photo_edits import luma, photo_edit, recolour
-from mmdit.training.vocabulary import COLOURS, OBJECT_EDITS, OBJECTS, PHOTO_EDITS, PLACES
+from mmdit.training.vocabulary import COLOURS, KINDS, OBJECT_EDITS, OBJECTS, PHOTO_EDITS, PLACES
 
 WORKING_SIZES: dict[tuple[int, int], float] = {
     (128, 128): 0.30, (112, 144): 0.19, (144, 112): 0.15, (96, 160): 0.16, (160, 96): 0.12,
@@ -43,8 +43,9 @@ SIZES = (14, 84)
 BIGGER, SMALLER = 1.5, 0.6
 SYNTHETIC_SHARE = 0.3
 HELD_OUT_EVERY = 8
-TWINS = ("Sway_Wallpaper_Blue_2048x1536.png",)  # training has the same picture at other sizes
+TWINS = ("Sway_Wallpaper_Blue_2048x1536.png", "Waves.png")  # training has the same picture; one is plain white
 NO_COLOUR = -1
+UNSAID = -100  # the class index that cross-entropy ignores
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,8 @@ class SceneBatch:
         masks: (B, N + 1, height, width) in [0, 1]: the visible part of each object of the source; in the last
             slot, what an "add" puts into the target.
         edited_slot: (B,) index into the masks, −1 where no object is edited.
+        meaning: (B, 5) what the instruction says: indices into `KINDS`, `OBJECTS` (the one it is about), `OBJECTS`
+            (the replacement), `COLOURS`, `PLACES`; −100 where it says nothing of the sort.
     """
 
     source: Tensor
@@ -66,6 +69,7 @@ class SceneBatch:
     names: list[str | None]
     masks: Tensor
     edited_slot: Tensor
+    meaning: Tensor
 
 
 class Scenes:
@@ -126,6 +130,7 @@ class Scenes:
             names=[plan.name for plan in plans],
             masks=masks,
             edited_slot=torch.tensor(edited, device=self.device),
+            meaning=torch.tensor([plan.meaning() for plan in plans], device=self.device),
         )
 
     def _backgrounds(self, size: int, height: int, width: int, choose: random.Random, draw: torch.Generator) -> Tensor:
@@ -221,12 +226,14 @@ class _Plan:
     """What one scene holds and what is asked of it."""
 
     kind: str
+    asked: str
     objects: tuple[int, ...]
     cells: tuple[int, ...]
     edited: int
     replacement: int
     colour: int
     name: str | None
+    place: str | None
     instruction: str
 
     @classmethod
@@ -255,7 +262,19 @@ class _Plan:
             asked, choose, wording,
             name=name, colour=list(COLOURS)[colour], replacement=names[replacement], place=place,
         )  # fmt: skip
-        return cls(kind, tuple(things[:count]), tuple(cells), edited, replacement, colour, name, instruction)
+        return cls(
+            kind, asked, tuple(things[:count]), tuple(cells), edited, replacement, colour, name, place, instruction
+        )
+
+    def meaning(self) -> list[int]:
+        """The row of `SceneBatch.meaning`."""
+        return [
+            KINDS.index(self.asked),
+            UNSAID if self.name is None else list(OBJECTS).index(self.name),
+            self.replacement if self.asked == "replace" else UNSAID,
+            self.colour if self.asked == "recolour" else UNSAID,
+            UNSAID if self.place is None else PLACES.index(self.place),
+        ]
 
 
 def _with_synonym(things: list[int], edited: int, choose: random.Random) -> list[int]:

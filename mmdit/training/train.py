@@ -20,20 +20,16 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from torch.nn import functional
 
 from mmdit.catalog import CATALOG
 from mmdit.model.text import MAX_TOKENS, TextEncoder
 from mmdit.model.transformer import MiniMMDiT
 from mmdit.training.muon import Muon
-from mmdit.training.scenes import SceneBatch, Scenes
-from mmdit.training.vocabulary import OBJECT_EDITS
+from mmdit.training.objective import Probe, change_loss, draw_timesteps, edit_loss
+from mmdit.training.scenes import Scenes
 
-EDITED_PIXEL_WEIGHT = 5.0
-VISIBLE_CHANGE = 0.06  # in [−1, 1]: what counts as an edited pixel
-PURE_NOISE_SHARE = 0.25
+ASKED_WEIGHT, CHANGE_WEIGHT = 0.02, 0.1
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # malloc.h
-SMALLEST_TIMESTEP = 0.3  # below it the weight 1/t² of the velocity loss grows no further
 
 
 @dataclass(frozen=True)
@@ -58,13 +54,13 @@ class TrainingConfig:
     data: Path
     out: Path
     text_encoder: Path = CATALOG["mini"].source / "text_encoder"
-    samples: int = 165_000
+    samples: int = 125_000
     batch: int = 64
     seed: int = 0
     matrix_rate: float = 0.02
     other_rate: float = 1e-3
-    decay_share: float = 0.35
-    average: float = 0.998
+    decay_share: float = 0.6
+    average: float = 0.996
     unconditional_share: float = 0.05
     precision: str = "float32"
     device: str = "cpu"
@@ -100,38 +96,17 @@ class InstructionCache:
 
     def features(self, instructions: list[str]) -> tuple[Tensor, Tensor]:
         """(B, MAX_TOKENS, C) features and (B, MAX_TOKENS) mask."""
-        new = sorted({instruction for instruction in instructions if instruction not in self._kept})
-        if new:
-            encoded = self.encoder.encode(new)
-            for row, instruction in enumerate(new):
-                self._kept[instruction] = encoded.features[row, encoded.mask[row]].half()
+        for instruction in instructions:
+            if instruction not in self._kept:
+                # One at a time: in a batch the last bits would depend on the company, and so on the run's history.
+                encoded = self.encoder.encode([instruction])
+                self._kept[instruction] = encoded.features[0, encoded.mask[0]].half()
         rows = [self._kept[instruction] for instruction in instructions]
         lengths = torch.tensor([len(row) for row in rows], device=rows[0].device)
         padded = torch.zeros(len(rows), MAX_TOKENS, rows[0].shape[1], device=rows[0].device)
         for index, row in enumerate(rows):
             padded[index, : len(row)] = row
         return padded, torch.arange(MAX_TOKENS, device=padded.device) < lengths[:, None]
-
-
-def edit_loss(
-    model: MiniMMDiT, scenes: SceneBatch, text: Tensor, mask: Tensor, timestep: Tensor, noise: Tensor
-) -> Tensor:
-    """Per-sample squared error of the estimated edit, (B,), weighted as a velocity loss and towards edited pixels."""
-    t = timestep[:, None, None, None]
-    noisy = (1 - t) * scenes.target + t * noise
-    estimate = model(noisy, scenes.source, text, mask, timestep).apply(scenes.source)
-    changed = ((scenes.source - scenes.target).abs().amax(dim=1, keepdim=True) > VISIBLE_CHANGE).float()
-    changed = functional.max_pool2d(changed, 3, stride=1, padding=1)
-    is_object = torch.tensor([kind in OBJECT_EDITS for kind in scenes.kinds], device=t.device)[:, None, None, None]
-    weight = torch.where(is_object, 1 + (EDITED_PIXEL_WEIGHT - 1) * changed, 1.0)
-    weight = weight / t.clamp_min(SMALLEST_TIMESTEP) ** 2
-    return (weight * (estimate - scenes.target).square()).mean(dim=(1, 2, 3))
-
-
-def draw_timesteps(size: int, draw: torch.Generator) -> Tensor:
-    """(B,) logit-normal timesteps that favour noise, a quarter of them pure noise, where every edit begins."""
-    timestep = torch.sigmoid(torch.randn(size, generator=draw) * 0.8 + 0.8)
-    return torch.where(torch.rand(size, generator=draw) < PURE_NOISE_SHARE, torch.ones(size), timestep)
 
 
 class Trainer:
@@ -147,6 +122,8 @@ class Trainer:
         for name, parameter in self.model.named_parameters():
             in_block = name.startswith("transformer_blocks") and parameter.ndim == 2 and "table" not in name
             (matrices if in_block else others).append(parameter)
+        self.probe = Probe(config.channels).to(config.device)
+        others.extend(self.probe.parameters())
         self.others = others
         self.optimizers = {
             "muon": Muon(matrices, lr=config.matrix_rate, weight_decay=0.01),
@@ -165,8 +142,8 @@ class Trainer:
         """Train to the end, yielding (step, loss) after each step."""
         while self.step < self.config.steps:
             loss = self.train_step()
-            yield self.step, loss
             self.step += 1
+            yield self.step - 1, loss
 
     def train_step(self) -> float:
         config = self.config
@@ -182,14 +159,23 @@ class Trainer:
             optimizer.param_groups[0]["lr"] = self.peak_rates[name] * config.rate(self.step)
         half = config.precision == "bfloat16"
         with torch.autocast(torch.device(config.device).type, torch.bfloat16, enabled=half):
-            loss = edit_loss(self.model, scenes, text, mask, timestep, noise).mean()
+            t = timestep[:, None, None, None]
+            noisy = (1 - t) * scenes.target + t * noise
+            text_after: dict[int, Tensor] = {}
+            field = self.model(
+                noisy, scenes.source, text, mask, timestep,
+                on_block=lambda index, _, text_tokens: text_after.update({index: text_tokens}),
+            )  # fmt: skip
+            edit = edit_loss(field.apply(scenes.source), scenes, timestep).mean()
+            asked = self.probe.loss(text_after[min(Probe.BLOCK, max(text_after))], scenes, mask)
+            loss = edit + ASKED_WEIGHT * asked + CHANGE_WEIGHT * change_loss(field, scenes, mask)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.others, 1.0)
         for optimizer in self.optimizers.values():
             optimizer.step()
-        self.model.zero_grad(set_to_none=True)
+            optimizer.zero_grad()
         self._average()
-        return loss.item()
+        return edit.item()
 
     @torch.no_grad()
     def _average(self) -> None:
@@ -205,6 +191,7 @@ class Trainer:
         averaged.load_state_dict(self.averaged)
         averaged.save_pretrained(out / "transformer")
         state = {f"model.{name}": value for name, value in self.model.state_dict().items()}
+        state |= {f"probe.{name}": value for name, value in self.probe.state_dict().items()}
         state |= {f"averaged.{name}": value for name, value in self.averaged.items()}
         for name, optimizer in self.optimizers.items():
             for index, slots in optimizer.state_dict()["state"].items():
@@ -224,6 +211,7 @@ class Trainer:
             self.step = int(opened.metadata()["step"])
         state = load_file(file, device=self.config.device)
         self.model.load_state_dict(_with_prefix(state, "model."))
+        self.probe.load_state_dict(_with_prefix(state, "probe."))
         self.averaged = _with_prefix(state, "averaged.")
         for name, optimizer in self.optimizers.items():
             slots: dict[int, dict[str, Tensor]] = {}
@@ -256,7 +244,7 @@ def train(config: TrainingConfig) -> None:
     written.write_text(json.dumps(described, indent=2))
 
     started, first, saved, shown, losses = time.monotonic(), trainer.step, time.monotonic(), 0.0, []
-    with (config.out / "losses.txt").open("a") as log:
+    with (config.out / "losses.txt").open("a", buffering=1) as log:
         for step, loss in trainer.run():
             losses.append(loss)
             log.write(f"{step} {loss:.9g}\n")
@@ -271,9 +259,6 @@ def train(config: TrainingConfig) -> None:
                 )
                 shown, losses = now, []
             if now - saved > config.save_every:
-                trainer.step += 1
                 trainer.save()
-                trainer.step -= 1
-                log.flush()
                 saved = now
     trainer.save()

@@ -194,7 +194,7 @@ def _fill(template: str, fields: dict[str, str], rng: random.Random) -> str:
     for _ in range(2):  # a place phrase may hold choices and fields of its own
         template = re.sub(r"\(([^()]*)\)", lambda match: rng.choice(match[1].split("|")), template)
         template = template.format(**fields, **picture)
-    text = re.sub(r"\ba (?=[aeio]|um)", "an ", " ".join(template.split()))
+    text = re.sub(r"\ba (?=[aeio]|um|x-)", "an ", " ".join(template.split()))
     if rng.random() < 0.5:
         text = text.replace("colour", "color").replace("colorise", "colorize").replace("minimise", "minimize")
         return text.replace("grey", "gray")

@@ -1,0 +1,77 @@
+"""The door: python app.py opens the studio in the browser, on this machine only.
+
+The page shows at once; the model loads meanwhile, in the worker that will run it.
+"""
+
+import argparse
+import errno
+import os
+import socket
+import sys
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import NoReturn
+
+FIRST_PORT = 7860
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; see python {self.prog} --help\n")  # one line, not all usage
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="app.py", description="A local studio for editing pictures with words.")
+    parser.add_argument("--model", default="mini", help="a name of `python -m mmdit models`, or a folder")
+    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on; default: this machine only")
+    parser.add_argument("--port", type=int, help="default: 7860, or the next one that is free")
+    parser.add_argument("--outputs", type=Path, default=Path("outputs"), help="folder where results are kept")
+    return parser
+
+
+def _free_port(host: str, wanted: int | None) -> int:
+    for port in range(FIRST_PORT, FIRST_PORT + 100) if wanted is None else [wanted]:
+        try:
+            with socket.create_server((host, port)):
+                return port
+        except (OSError, OverflowError) as error:
+            if wanted is not None or getattr(error, "errno", None) != errno.EADDRINUSE:
+                raise ValueError(f"can't use {host}:{port}: {error}; try another --host or --port") from error
+    raise ValueError(f"ports {FIRST_PORT} to {port} are all taken; give another with --port")
+
+
+def _load(model: str, device: str):
+    from mmdit.editor import load_editor  # brings PyTorch along
+
+    return load_editor(model, device)
+
+
+def main() -> int:
+    """Serve the page until interrupted; returns the exit status."""
+    arguments = _parser().parse_args()
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    try:
+        port = _free_port(arguments.host, arguments.port)
+        if port != (arguments.port or FIRST_PORT):
+            print(f"port {FIRST_PORT} is taken; using {port}", file=sys.stderr)
+
+        from mmdit.catalog import CATALOG
+        from mmdit.runtime.history import History
+        from mmdit.runtime.jobs import Jobs
+        from mmdit.ui import page
+
+        model = CATALOG.get(arguments.model) or replace(CATALOG["mini"], name=Path(arguments.model).name)
+        with Jobs(partial(_load, arguments.model, arguments.device), History(arguments.outputs)) as jobs:
+            page.serve(jobs, model, arguments.host, port)
+    except (ValueError, OSError) as error:
+        print(f"app.py: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        pass
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

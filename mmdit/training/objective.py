@@ -1,0 +1,72 @@
+"""What training minimises: the error of the estimated edit, and what the model must tell on the way.
+
+Knows the transformer's outputs and the scenes' ground truth, nothing of optimisers or runs.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mmdit.model.edit_field import EditField
+from mmdit.training.scenes import UNSAID, SceneBatch
+from mmdit.training.vocabulary import COLOURS, KINDS, OBJECT_EDITS, OBJECTS, PLACES
+
+EDITED_PIXEL_WEIGHT = 5.0
+VISIBLE_CHANGE = 0.06  # in [−1, 1]: what counts as an edited pixel
+CHANGED_SHARE = 0.05  # of a patch's pixels: from here on it counts as changed
+PURE_NOISE_SHARE = 0.4
+SMALLEST_TIMESTEP = 0.5  # below it the weight 1/t² of the velocity loss grows no further
+
+
+class Probe(nn.Module):
+    """A linear head that exists in training only: after an early block, the text stream must tell what was asked.
+
+    The kind of edit, the objects, the colour and the place are known exactly, and being asked for them teaches the
+    text stream to understand long before the pixels do.
+    """
+
+    CLASSES = (len(KINDS), len(OBJECTS), len(OBJECTS), len(COLOURS), len(PLACES))
+    BLOCK = 1
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.what = nn.Linear(channels, sum(self.CLASSES))
+
+    def loss(self, text_tokens: Tensor, scenes: SceneBatch, mask: Tensor) -> Tensor:
+        """Scalar cross-entropy, summed over what instructions say; text_tokens (B, T, C) of block `BLOCK`."""
+        pooled = (text_tokens * mask[..., None]).sum(dim=1) / mask.sum(dim=1, keepdim=True).clamp_min(1)
+        meaning = torch.where(mask.any(dim=1, keepdim=True), scenes.meaning, UNSAID)
+        total = pooled.new_zeros(())
+        for logits, answer in zip(self.what(pooled).split(self.CLASSES, dim=-1), meaning.unbind(1), strict=True):
+            if (answer != UNSAID).any():
+                total = total + functional.cross_entropy(logits, answer)
+        return total
+
+
+def change_loss(field: EditField, scenes: SceneBatch, mask: Tensor) -> Tensor:
+    """Scalar cross-entropy of the patches' `EditField.change`; samples without an instruction do not count."""
+    patch = scenes.source.shape[-1] // field.change.shape[-1]
+    changed = functional.avg_pool2d(visibly_changed(scenes), patch) > CHANGED_SHARE
+    told = mask.any(dim=1)
+    return functional.binary_cross_entropy_with_logits(field.change[told], changed[told].float())
+
+
+def visibly_changed(scenes: SceneBatch) -> Tensor:
+    """(B, 1, height, width): 1 where source and target differ visibly, grown by a pixel."""
+    changed = ((scenes.source - scenes.target).abs().amax(dim=1, keepdim=True) > VISIBLE_CHANGE).float()
+    return functional.max_pool2d(changed, 3, stride=1, padding=1)
+
+
+def edit_loss(estimate: Tensor, scenes: SceneBatch, timestep: Tensor) -> Tensor:
+    """Per-sample squared error of the estimated edit, (B,), weighted as a velocity loss and towards edited pixels."""
+    t = timestep[:, None, None, None]
+    is_object = torch.tensor([kind in OBJECT_EDITS for kind in scenes.kinds], device=t.device)[:, None, None, None]
+    weight = torch.where(is_object, 1 + (EDITED_PIXEL_WEIGHT - 1) * visibly_changed(scenes), 1.0)
+    weight = weight / t.clamp_min(SMALLEST_TIMESTEP) ** 2
+    return (weight * (estimate - scenes.target).square()).mean(dim=(1, 2, 3))
+
+
+def draw_timesteps(size: int, draw: torch.Generator) -> Tensor:
+    """(B,) logit-normal timesteps that favour noise, two in five of them pure noise, where every edit begins."""
+    timestep = torch.sigmoid(torch.randn(size, generator=draw) * 0.8 + 0.8)
+    return torch.where(torch.rand(size, generator=draw) < PURE_NOISE_SHARE, torch.ones(size), timestep)

@@ -1,0 +1,146 @@
+"""The parts of the page that Gradio has no component for, as HTML.
+
+In: plain values. Out: HTML, with every text escaped. Knows neither Gradio nor the model.
+"""
+
+import base64
+import io
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from urllib.parse import quote
+
+from PIL import Image
+
+STRIP_SCRIPT = """
+element.addEventListener('click', event => {
+  const item = event.target.closest('[data-name]');
+  if (item) trigger('select', {picked: item.dataset.name});
+});
+"""
+
+LOGO = (
+    '<svg class="logo" viewBox="0 0 32 32" aria-hidden="true"><rect x="2" y="2" width="28" height="28" rx="8"/>'
+    '<path d="M16 5v22"/><path class="half" d="M16 8.5a7.5 7.5 0 0 1 0 15z"/>'
+    '<path d="M16 8.5a7.5 7.5 0 0 0 0 15"/></svg>'
+)
+
+
+@dataclass(frozen=True)
+class StripItem:
+    """
+    Args:
+        name: what a click reports.
+        picture: a data URI.
+    """
+
+    name: str
+    picture: str
+    caption: str
+
+
+def header(model: str) -> str:
+    return (
+        f'<header class="studio-header">{LOGO}<div><h1>MMDiT Studio</h1>'
+        "<p>Edit a picture by saying what to change. It never leaves this machine.</p></div>"
+        f'<span class="model" title="The model in use">{escape(model)}</span></header>'
+    )
+
+
+def status(
+    text: str,
+    kind: str = "calm",
+    share: float | None = None,
+    details: str = "",
+    warnings: tuple[str, ...] = (),
+) -> str:
+    """One line of news.
+
+    Args:
+        kind: "calm", "busy", "done" or "error".
+        share: how much of the work is done, 0 to 1; None while busy for "nobody knows yet".
+        details: smaller, at the end of the line.
+    """
+    bar = ""
+    if kind == "busy":
+        known = "" if share is None else f' style="width: {100 * share:.0f}%"'
+        bar = f'<div class="bar{" unknown" if share is None else ""}"><div{known}></div></div>'
+    small = f'<span class="details">{escape(details)}</span>' if details else ""
+    notes = "".join(f'<p class="warning">{escape(warning)}</p>' for warning in warnings)
+    role = "alert" if kind == "error" else "status"
+    return (
+        f'<div class="status {kind}" role="{role}"><div class="line"><span class="dot"></span>'
+        f'<span class="text">{escape(text)}</span>{small}</div>{bar}{notes}</div>'
+    )
+
+
+def nothing_yet() -> str:
+    return (
+        '<div class="stage empty"><div><strong>Your edited picture appears here</strong>'
+        "<span>Add a picture, say what to change, press Enter.</span></div></div>"
+    )
+
+
+def in_progress(size: tuple[int, int], preview: Image.Image | None) -> str:
+    """The picture as far as it has come, in the shape that it will have."""
+    shape = _shape(size)
+    if preview is None:
+        return f'<div class="stage waiting" style="{shape}"></div>'
+    return (
+        f'<div class="stage preview" style="{shape}"><img src="{data_uri(preview)}" alt="Preview">'
+        '<span class="tag right">Preview</span></div>'
+    )
+
+
+def compare(before: Path, after: Path, size: tuple[int, int]) -> str:
+    """Two pictures of one size, one over the other, with a divider to drag."""
+    return (
+        f'<div class="stage compare" style="{_shape(size)}">'
+        f'<img src="{file_url(after)}" alt="After the edit" class="after">'
+        f'<img src="{file_url(before)}" alt="Before the edit" class="before">'
+        '<span class="tag left">Before</span><span class="tag right">After</span>'
+        '<input type="range" min="0" max="100" step="0.1" value="50" aria-label="Compare before and after"'
+        " oninput=\"this.parentElement.style.setProperty('--cut', this.value + '%')\">"
+        '<div class="divider"></div></div>'
+    )
+
+
+def strip(items: list[StripItem], otherwise: str) -> str:
+    """A row of pictures to click.
+
+    Args:
+        otherwise: what to say when there are none.
+    """
+    if not items:
+        return f'<p class="strip-empty">{escape(otherwise)}</p>'
+    buttons = "".join(
+        f'<button type="button" data-name="{escape(item.name)}" title="{escape(item.caption)}">'
+        f'<img src="{item.picture}" alt=""><span>{escape(item.caption)}</span></button>'
+        for item in items
+    )
+    return f'<div class="strip">{buttons}</div>'
+
+
+def file_url(file: Path) -> str:
+    """Where the page finds a file of a folder that it may show."""
+    return f"gradio_api/file={quote(file.as_posix())}"
+
+
+def thumbnail(file: Path, side: int = 224) -> str:
+    """A small copy of a picture file, as a data URI."""
+    with Image.open(file) as opened:
+        opened.draft("RGB", (side, side))
+        small = opened.convert("RGB")
+    small.thumbnail((side, side))
+    return data_uri(small, "JPEG")
+
+
+def data_uri(image: Image.Image, format: str = "PNG") -> str:
+    buffer = io.BytesIO()
+    image.save(buffer, format=format)
+    return f"data:image/{format.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def _shape(size: tuple[int, int]) -> str:
+    width, height = size
+    return f"--width: {width}; --height: {height}"

@@ -1,0 +1,119 @@
+"""The page as a whole: its frame, its looks, and how it is served.
+
+Nothing on it comes from another machine: system fonts, no analytics, no sharing.
+"""
+
+from pathlib import Path
+
+import gradio as gr
+
+from mmdit.catalog import ASSETS, ModelEntry
+from mmdit.runtime.jobs import Jobs
+from mmdit.ui import markup
+from mmdit.ui.edit_tab import EditTab
+
+EXAMPLES = ASSETS / "examples"
+STYLE = Path(__file__).with_name("style.css")
+MAX_UPLOAD = "60mb"
+
+CONTROL_ENTER = """() => document.addEventListener('keydown', event => {
+  if (event.key === 'Enter' && (event.ctrlKey || event.metaKey) && event.target.closest('#instruction')) {
+    event.preventDefault();
+    document.querySelector('#edit').click();
+  }
+}, true)"""
+
+
+def serve(jobs: Jobs, model: ModelEntry, host: str, port: int) -> None:
+    """Show the page at once, and serve it until interrupted.
+
+    Args:
+        model: the one that ``jobs`` loads.
+
+    Raises:
+        ValueError: the model can't be loaded.
+    """
+    page = _build(jobs, model)
+    address = _launch(page, jobs, host, port)
+    print(f"MMDiT Studio is at {address}", flush=True)
+    if error := jobs.wait_until_loaded():
+        raise ValueError(error)
+    page.block_thread()
+
+
+def _build(jobs: Jobs, model: ModelEntry) -> gr.Blocks:
+    with gr.Blocks(title="MMDiT Studio", analytics_enabled=False) as page:
+        gr.HTML(markup.header(model.name))
+        EditTab(page, jobs, model, EXAMPLES)
+    return page
+
+
+def _launch(page: gr.Blocks, jobs: Jobs, host: str, port: int) -> str:
+    _, address, _ = page.launch(
+        server_name=host,
+        server_port=port,
+        theme=_theme(),
+        css_paths=STYLE,
+        js=CONTROL_ENTER,
+        allowed_paths=[str(jobs.history.folder), str(EXAMPLES)],
+        max_file_size=MAX_UPLOAD,
+        footer_links=["api"],
+        run_history=False,
+        share=False,
+        ssr_mode=False,
+        pwa=False,
+        enable_monitoring=False,
+        quiet=True,
+        prevent_thread_lock=True,
+    )
+    return address
+
+
+def _theme() -> gr.themes.Base:
+    grey = gr.themes.Color(
+        c50="#fafaf9", c100="#f3f3f1", c200="#e5e5e2", c300="#d2d2ce", c400="#a3a39e", c500="#75756f",
+        c600="#565651", c700="#3b3b38", c800="#262624", c900="#1b1b1a", c950="#121211",
+    )  # fmt: skip
+    system = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
+    theme = gr.themes.Base(
+        primary_hue=gr.themes.colors.teal, neutral_hue=grey,
+        radius_size=gr.themes.sizes.radius_lg, text_size=gr.themes.sizes.text_md,
+        font=system, font_mono=["ui-monospace", "Menlo", "Consolas", "monospace"],
+    )  # fmt: skip
+    return theme.set(
+        body_text_color_subdued="*neutral_500",
+        body_text_color_subdued_dark="*neutral_400",
+        body_background_fill="*neutral_100",
+        body_background_fill_dark="*neutral_950",
+        background_fill_primary="white",
+        background_fill_primary_dark="*neutral_900",
+        block_background_fill="white",
+        block_background_fill_dark="*neutral_900",
+        block_border_width="1px",
+        block_border_color="*neutral_200",
+        block_border_color_dark="*neutral_800",
+        block_shadow="none",
+        block_label_background_fill="*block_background_fill",
+        block_label_text_weight="600",
+        block_title_text_weight="600",
+        input_background_fill="*neutral_50",
+        input_background_fill_dark="*neutral_950",
+        input_border_width="1px",
+        input_border_color_focus="*primary_600",
+        input_border_color_focus_dark="*primary_400",
+        button_primary_background_fill="*primary_700",
+        button_primary_background_fill_hover="*primary_800",
+        button_primary_background_fill_dark="*primary_600",
+        button_primary_background_fill_hover_dark="*primary_500",
+        button_primary_text_color="white",
+        button_secondary_background_fill="white",
+        button_secondary_background_fill_hover="*neutral_100",
+        button_secondary_background_fill_dark="*neutral_800",
+        button_secondary_background_fill_hover_dark="*neutral_700",
+        button_secondary_border_color="*neutral_300",
+        button_secondary_border_color_dark="*neutral_700",
+        slider_color="*primary_700",
+        slider_color_dark="*primary_500",
+        checkbox_background_color_selected="*primary_700",
+        checkbox_background_color_selected_dark="*primary_600",
+    )

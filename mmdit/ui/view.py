@@ -1,0 +1,113 @@
+"""What the right half of the edit tab says and shows, as a function of a `View` and the jobs.
+
+In: what one browser tab looks at. Out: HTML. Knows no Gradio, so that it is the same after a reload.
+"""
+
+from dataclasses import dataclass
+
+from mmdit.runtime.history import Entry
+from mmdit.runtime.jobs import Job, Jobs, JobSnapshot, JobState
+from mmdit.ui import markup
+
+
+@dataclass(frozen=True)
+class View:
+    """What one browser tab looks at. Only what its user does changes it.
+
+    Args:
+        job: id of the job that is watched.
+        shown: name of the result to show, unless the watched job has made one.
+        before: name of the result that "edit again" started from, to go back to.
+        notice: one sentence on what the user did wrong.
+    """
+
+    job: str = ""
+    shown: str = ""
+    before: str = ""
+    notice: str = ""
+
+
+def is_active(view: View, jobs: Jobs) -> bool:
+    """Whether the watched job still waits or runs."""
+    job = jobs.find(view.job)
+    return job is not None and not job.snapshot.state.finished
+
+
+def shown_entry(view: View, jobs: Jobs) -> Entry | None:
+    """The result to show: the watched job's, or else the one that stood there before."""
+    job = jobs.find(view.job)
+    if job is not None and job.snapshot.entry is not None:
+        return job.snapshot.entry
+    return jobs.history.find(view.shown)
+
+
+def without_job(view: View, jobs: Jobs) -> View:
+    """What stays when the next job comes to nothing."""
+    entry = shown_entry(view, jobs)
+    return View(shown=entry.name if entry else "")
+
+
+def moment(view: View, jobs: Jobs) -> tuple:
+    """Equal as long as there is nothing new to draw."""
+    job = jobs.find(view.job)
+    if job is None:
+        return (view, jobs.ready)
+    return (view, jobs.ready, job.snapshot.state, job.snapshot.step, job.cancel_wanted, jobs.ahead_of(job))
+
+
+def stage(view: View, jobs: Jobs) -> str:
+    """The picture, as far as it has come."""
+    job = jobs.find(view.job)
+    now = job.snapshot if job is not None else None
+    if now is not None and now.source is not None:
+        return markup.in_progress(now.source.size, now.preview)
+    entry = shown_entry(view, jobs)
+    if entry is not None:
+        return markup.compare(entry.source, entry.result, entry.settings["size"])
+    return markup.nothing_yet()
+
+
+def news(view: View, jobs: Jobs) -> str:
+    """The status line."""
+    job = jobs.find(view.job)
+    if view.notice:
+        return markup.status(_sentence(view.notice), "error")
+    if job is not None:
+        return _job_news(job, job.snapshot, jobs)
+    entry = shown_entry(view, jobs)
+    if entry is not None:
+        text = "Say what to change next." if view.before else "One of your results"
+        return markup.status(text, "done", details=_facts(entry))
+    if not jobs.ready:
+        return markup.status("Loading the editor… You can start already.", "busy")
+    return markup.status("Ready.")
+
+
+def _job_news(job: Job, now: JobSnapshot, jobs: Jobs) -> str:
+    if now.entry is not None:
+        return markup.status("Done", "done", details=_facts(now.entry), warnings=now.warnings)
+    if now.state is JobState.FAILED:
+        return markup.status(_sentence(now.error), "error")
+    if now.state is JobState.CANCELLED:
+        return markup.status("Cancelled. Nothing was saved.")
+    if job.cancel_wanted:
+        return markup.status("Cancelling…", "busy")
+    if not jobs.ready:
+        return markup.status("Loading the editor… Your edit starts right after.", "busy")
+    if now.state is JobState.WAITING:
+        ahead = jobs.ahead_of(job) + 1  # the one that runs
+        return markup.status(f"Waiting for {'one edit' if ahead == 1 else f'{ahead} edits'} to finish…", "busy")
+    if now.seconds_left is None:
+        return markup.status("Starting…", "busy")
+    left = "saving" if now.step == now.steps else f"about {max(1, round(now.seconds_left))} s left"
+    return markup.status(f"Step {now.step} of {now.steps}", "busy", now.step / now.steps, left)
+
+
+def _facts(entry: Entry) -> str:
+    settings = entry.settings
+    width, height = settings["size"]
+    return f"{width} × {height} · seed {settings['seed']} · {settings['steps']} steps"
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")

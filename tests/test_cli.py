@@ -1,0 +1,159 @@
+"""python -m mmdit: exit status, what is printed, what is written."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mmdit.catalog import CATALOG
+from mmdit.cli import main
+from mmdit.images import load_image, read_settings
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def picture(tmp_path: Path, photograph: Image.Image) -> Path:
+    photograph.resize((120, 90)).save(tmp_path / "in.png")
+    (tmp_path / "out").mkdir()
+    return tmp_path / "in.png"
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    """Exit status, standard output, standard error; argparse leaves by SystemExit."""
+    try:
+        status = main([str(argument) for argument in arguments])
+    except SystemExit as ending:
+        status = ending.code
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+BAD_VALUES: dict[str, tuple[list[str], str]] = {
+    "steps 0": (["--steps", "0"], "steps is 0"),
+    "steps in words": (["--steps", "four"], "four"),
+    "half a step": (["--steps", "1.5"], "1.5"),
+    "guidance nan": (["--guidance", "nan"], "nan"),
+    "a negative seed": (["--seed", "-1"], "-1"),
+    "a seed beyond all floats": (["--seed", "1" + 400 * "0"], "seed is 1000"),
+    "an unknown model": (["--model", "stable-confusion"], "stable-confusion"),
+    "an unknown device": (["--device", "abacus"], "abacus"),
+    "an unknown option": (["--strenght", "1"], "--strenght"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_VALUES)
+def test_a_bad_value_costs_one_line_and_writes_nothing(
+    name: str, picture: Path, tiny_editor_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options, named = BAD_VALUES[name]
+    output = picture.parent / "out" / "out.png"
+    arguments = ["edit", picture, "make it brighter", "-o", output, "--model", tiny_editor_folder, *options]
+    assert_refused(run(capsys, *arguments), named, output.parent)
+
+
+@pytest.mark.parametrize(
+    ("file", "instruction", "named"),
+    [
+        ("missing.png", "make it brighter", "missing.png"),
+        ("text.png", "make it brighter", "text.png"),
+        ("in.png", "", "empty"),
+        ("in.png", "   ", "empty"),
+        ("in.png", "x" * 20_000, "20000"),
+    ],
+)
+def test_a_bad_input_costs_one_line_and_writes_nothing(
+    file: str, instruction: str, named: str, picture: Path, tiny_editor_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (picture.parent / "text.png").write_text("this is no picture")
+    output = picture.parent / "out" / "out.png"
+    arguments = ["edit", picture.parent / file, instruction, "-o", output, "--model", tiny_editor_folder]
+    assert_refused(run(capsys, *arguments), named, output.parent)
+
+
+@pytest.mark.parametrize("output", ["missing/out.png", "in.png/out.png", "out.jpg", "folder.png"])
+def test_an_output_that_cannot_be_written_costs_one_line(
+    output: str, picture: Path, tiny_editor_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = picture.parent / "out" / output
+    (picture.parent / "out" / "folder.png").mkdir()
+    before = sorted(picture.parent.rglob("*"))
+    status, out, err = run(
+        capsys, "edit", picture, "make it brighter", "-o", target, "--model", tiny_editor_folder, "--steps", 1
+    )
+    assert (status, out) == (2, "")
+    assert err.count("\n") == 1
+    assert Path(output).name in err or Path(output).parent.name in err
+    assert sorted(picture.parent.rglob("*")) == before
+
+
+def assert_refused(outcome: tuple[int, str, str], named: str, folder: Path) -> None:
+    status, out, err = outcome
+    assert (status, out) == (2, "")
+    assert err.count("\n") == 1, err
+    assert err.endswith("\n")
+    assert named in err
+    assert not list(folder.iterdir())
+
+
+def test_two_pictures_for_an_editor_of_one_are_refused(
+    picture: Path, tiny_editor_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = picture.parent / "out" / "out.png"
+    arguments = ["edit", picture, picture, "make it brighter", "-o", output, "--model", tiny_editor_folder]
+    assert_refused(run(capsys, *arguments), "2 pictures", output.parent)
+
+
+def test_a_forgotten_instruction_is_refused(picture: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output = picture.parent / "out" / "out.png"
+    assert_refused(run(capsys, "edit", picture, "-o", output), "instruction", output.parent)
+
+
+def test_an_edit_keeps_the_size_and_its_settings_and_repeats(
+    picture: Path, tiny_editor_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = [picture.parent / "out" / name for name in ("one.png", "two.png")]
+    options = ["--model", tiny_editor_folder, "--steps", 3, "--guidance", 1.5, "--seed", 11, "--device", "cpu"]
+    for file in files:
+        status, out, _ = run(capsys, "edit", picture, "Make it brighter", "-o", file, *options)
+        assert status == 0
+        assert file.name in out
+        assert "11" in out
+    first, second = (np.asarray(load_image(file)) for file in files)
+    assert first.shape == (90, 120, 3)
+    np.testing.assert_array_equal(first, second)
+    settings = read_settings(files[0])
+    wanted = {"instruction": "Make it brighter", "steps": 3, "guidance": 1.5, "seed": 11, "size": [120, 90]}
+    assert wanted.items() <= settings.items()
+
+
+def test_models_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, err = run(capsys, "models")
+    assert (status, err) == (0, "")
+    for entry in CATALOG.values():
+        assert entry.name in out
+        assert entry.licence in out
+
+
+def test_no_command_is_refused_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, err = run(capsys)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+
+
+@pytest.mark.shipped
+def test_the_real_thing_in_a_process_of_its_own(picture: Path) -> None:
+    output = picture.parent / "out" / "out.png"
+    command = [sys.executable, "-m", "mmdit", "edit", picture, "make it black and white", "-o", output, "--seed", "3"]
+    ended = subprocess.run(
+        [str(part) for part in command], capture_output=True, text=True, timeout=300,
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY)}, cwd=picture.parent,
+    )  # fmt: skip
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert load_image(output).size == (120, 90)
+    assert read_settings(output)["seed"] == 3
+    before, after = (np.ptp(np.asarray(load_image(file)).astype(int), axis=-1).mean() for file in (picture, output))
+    assert after < before / 4  # channels nearly equal: nearly grey

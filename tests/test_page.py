@@ -1,0 +1,287 @@
+"""The studio as a person meets it: the real page, in a real headless Chromium, with the shipped editor."""
+
+import math
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mmdit.images import read_settings
+
+pytestmark = [pytest.mark.browser, pytest.mark.shipped]
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+PATIENCE = 180  # seconds; a busy build server is slow
+INSTRUCTION = "#instruction textarea"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+HARMLESS = "Method not implemented"  # Gradio's own picture component says so on every upload
+
+
+def missing(reason: str) -> None:
+    """A build server has a browser; elsewhere these tests are left out."""
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@dataclass
+class Studio:
+    """A running app.py, and what its pages have done so far."""
+
+    address: str
+    outputs: Path
+    complaints: list[str] = field(default_factory=list)
+    strangers: list[str] = field(default_factory=list)
+
+    def results(self) -> list[Path]:
+        return sorted(file for file in self.outputs.glob("*.png") if ".source." not in file.name)
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+    outputs = tmp_path_factory.mktemp("studio") / "outputs"
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "app.py", "--port", str(port), "--outputs", str(outputs), "--device", "cpu"]
+    process = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        first_line = process.stdout.readline()
+        assert f"http://127.0.0.1:{port}" in first_line, first_line + process.stdout.read()
+        yield Studio(f"http://127.0.0.1:{port}/", outputs)
+        assert process.poll() is None, "the studio has ended by itself"
+    finally:
+        process.terminate()
+        process.wait(PATIENCE)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api") if not os.environ.get("CI") else None
+    if playwright is None:
+        from playwright import sync_api as playwright
+    program = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if program is None:
+        missing(f"none of {', '.join(BROWSERS)} is installed")
+    with playwright.sync_playwright() as driver:
+        launched = driver.chromium.launch(
+            executable_path=program, args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+        )
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def page(browser, studio: Studio):
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE * 1000)
+    page.on("console", lambda message: message.type == "error" and studio.complaints.append(message.text))
+    page.on("pageerror", lambda error: studio.complaints.append(str(error)))
+    page.on(
+        "request",
+        lambda request: (
+            request.url.startswith((studio.address, "data:", "blob:")) or studio.strangers.append(request.url)
+        ),
+    )
+    page.goto(studio.address)
+    page.wait_for_selector("#edit")
+    page.wait_for_selector("#recent .strip, #recent .strip-empty:has-text('so far')")  # attached
+    yield page
+    context.close()
+
+
+@pytest.fixture(scope="module")
+def photograph_file(photograph: Image.Image, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("upload") / "photograph.png"
+    photograph.save(file)
+    return file
+
+
+def upload(page, file: Path) -> None:
+    if page.locator("#source img").count():
+        page.click("#source button[aria-label='Clear']")
+    page.set_input_files("#source input[type=file]", file)
+
+
+def say(page, instruction: str, keys: str = "Enter") -> None:
+    page.fill(INSTRUCTION, instruction)
+    page.press(INSTRUCTION, keys)
+
+
+def wait_for_news(page, text: str) -> str:
+    page.wait_for_selector(f"#status .status:has-text('{text}')")
+    return page.inner_text("#status .status")
+
+
+def make_one(page, studio: Studio, file: Path, instruction: str, keys: str = "Enter") -> Path:
+    """One edit from upload to file."""
+    before = set(studio.results())
+    upload(page, file)
+    page.wait_for_selector("#source img")
+    say(page, instruction, keys)
+    deadline = time.monotonic() + PATIENCE
+    while set(studio.results()) == before and time.monotonic() < deadline:
+        page.wait_for_timeout(100)
+    (new,) = set(studio.results()) - before
+    page.wait_for_selector(f"#stage .after[src$='{new.name}']")
+    return new
+
+
+def psnr(one: np.ndarray, other: np.ndarray) -> float:
+    return 10 * math.log10(255**2 / max(np.square(one - other).mean(), 1e-9))
+
+
+def test_black_and_white_from_upload_to_download(page, studio: Studio, photograph_file: Path) -> None:
+    result = make_one(page, studio, photograph_file, "make it black and white")
+    assert "Done" in wait_for_news(page, "Done")
+
+    source = np.asarray(Image.open(photograph_file).convert("RGB"), dtype=np.float64)
+    made = np.asarray(Image.open(result), dtype=np.float64)
+    luma = np.repeat((source @ [0.299, 0.587, 0.114])[..., None], 3, axis=2)
+    assert made.shape == source.shape
+    assert psnr(made, luma) >= 28
+    assert read_settings(result)["instruction"] == "make it black and white"
+
+    with page.expect_download() as download:
+        page.click("#download")
+    assert Path(download.value.path()).read_bytes() == result.read_bytes()
+
+
+def test_a_reload_keeps_the_result(page, studio: Studio, photograph_file: Path) -> None:
+    result = make_one(page, studio, photograph_file, "make it darker", "Control+Enter")
+    page.reload()
+    page.wait_for_selector(f"#stage .after[src$='{result.name}']")
+    page.wait_for_selector("#source img")
+    assert page.input_value(INSTRUCTION) == "make it darker"
+    assert page.get_attribute("#recent button", "data-name") == result.stem
+
+
+def test_a_running_edit_is_found_again_and_can_be_cancelled(page, studio: Studio, photograph_file: Path) -> None:
+    before = studio.results()
+    upload(page, photograph_file)
+    page.wait_for_selector("#source img")
+    page.click("#options button >> nth=0")
+    for slider, value in (("steps", 20), ("guidance", 5)):
+        page.fill(f"#{slider} input[type=number]", str(value))
+        page.press(f"#{slider} input[type=number]", "Tab")
+    say(page, "make it sepia")
+    wait_for_news(page, "of 20")
+    page.reload()
+    page.click("#cancel")
+    wait_for_news(page, "Cancelled")
+    page.wait_for_selector("#cancel[disabled]")
+    page.wait_for_selector("#edit:not([disabled])")
+    page.wait_for_timeout(500)
+    assert studio.results() == before
+
+
+def test_a_broken_upload_is_explained_and_does_no_harm(
+    page, studio: Studio, photograph_file: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "notes.png").write_text("this is not a picture")
+    upload(page, tmp_path / "notes.png")
+    news = wait_for_news(page, "not a picture")
+    assert "notes.png" in news
+    assert str(tmp_path) not in news
+    say(page, "make it darker")
+    wait_for_news(page, "no picture")
+    make_one(page, studio, photograph_file, "make it darker")
+
+
+def test_nothing_to_do_is_explained(page, photograph_file: Path) -> None:
+    upload(page, photograph_file)
+    page.wait_for_selector("#source img")
+    say(page, "   ")
+    wait_for_news(page, "instruction is empty")
+
+
+def test_a_result_can_be_edited_again_and_that_taken_back(page, studio: Studio, photograph_file: Path) -> None:
+    first = make_one(page, studio, photograph_file, "make it warmer")
+    page.click("#again")
+    page.wait_for_selector("#undo:visible")
+    assert page.input_value(INSTRUCTION) == ""
+    page.click("#undo")
+    page.wait_for_selector("#again:visible")
+    assert page.input_value(INSTRUCTION) == "make it warmer"
+
+    page.click("#again")
+    page.wait_for_selector("#undo:visible")
+    before = set(studio.results())
+    say(page, "make it darker")
+    page.wait_for_selector("#stage .compare")
+    wait_for_news(page, "Done")
+    (second,) = set(studio.results()) - before
+    source = Image.open(second.with_suffix(".source.png"))
+    assert source.tobytes() == Image.open(first).tobytes()
+
+
+def test_a_recent_result_brings_back_picture_instruction_and_settings(
+    page, studio: Studio, photograph_file: Path
+) -> None:
+    older = make_one(page, studio, photograph_file, 'say "${1 + 1}" {{value}} <b>bold</b>')
+    make_one(page, studio, photograph_file, "make it brighter")
+    page.wait_for_selector("#recent button >> nth=1")
+    page.click(f"#recent button[data-name='{older.stem}']")
+    page.wait_for_selector(f"#stage .after[src$='{older.name}']")
+    assert page.input_value(INSTRUCTION) == 'say "${1 + 1}" {{value}} <b>bold</b>'
+    assert page.inner_text(f"#recent button[data-name='{older.stem}']") == page.input_value(INSTRUCTION)
+    page.click("#options button >> nth=0")
+    assert page.input_value("#seed input") == str(read_settings(older)["seed"])
+    assert not page.is_checked("#random-seed input")
+
+
+def test_an_example_fills_in_picture_and_instruction(page) -> None:
+    page.click("#examples button >> nth=0")
+    page.wait_for_selector("#source img")
+    assert page.input_value(INSTRUCTION) == page.get_attribute("#examples button >> nth=0", "title")
+
+
+def test_programs_can_edit_too(studio: Studio, photograph_file: Path) -> None:
+    from gradio_client import Client, handle_file
+
+    client = Client(studio.address, verbose=False)
+    picture, settings = client.predict(handle_file(photograph_file), "make it darker", 5, 2, 1, api_name="/edit")
+    assert (settings["seed"], settings["steps"]) == (5, 2)
+    assert Image.open(picture).size == (512, 384)
+    with pytest.raises(Exception, match="instruction is empty"):
+        client.predict(handle_file(photograph_file), "", 5, 2, 1, api_name="/edit")
+    assert re.findall(r"/\w+", client.view_api(print_info=False, return_format="str"))[:1] == ["/edit"]
+
+
+def test_nothing_left_the_machine_and_nothing_complained(studio: Studio) -> None:
+    """Over all that the tests before have done."""
+    assert studio.strangers == []
+    assert [complaint for complaint in studio.complaints if HARMLESS not in complaint] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--model", "nonesuch"], "nonesuch"),
+        (["--device", "abacus"], "abacus"),
+        (["--port", "taken"], "taken"),
+        (["--port", "0x"], "0x"),
+    ],
+)
+def test_bad_arguments_cost_one_line(studio: Studio, tmp_path: Path, arguments: list[str], named: str) -> None:
+    port = studio.address.rstrip("/").rpartition(":")[2]
+    if arguments == ["--port", "taken"]:
+        arguments, named = ["--port", port], port
+    ended = subprocess.run(
+        [sys.executable, "app.py", *arguments, "--outputs", str(tmp_path / "outputs")],
+        cwd=REPOSITORY, capture_output=True, text=True, timeout=PATIENCE,
+    )  # fmt: skip
+    assert ended.returncode == 2
+    assert named in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+    assert not (tmp_path / "outputs").exists()
