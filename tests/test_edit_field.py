@@ -144,3 +144,16 @@ def test_results_stay_in_range_and_inputs_unchanged() -> None:
     assert found.max() == 1
     assert torch.equal(source, kept[0])
     assert torch.equal(working, kept[1])
+
+
+def test_a_confined_edit_leaves_the_rest_bit_for_bit() -> None:
+    draw = torch.Generator().manual_seed(3)
+    source = torch.rand(1, 3, 64, 96, generator=draw) * 2 - 1
+    change = torch.full((1, 1, 4, 6), -6.0)
+    change[..., :2] = 6.0  # the two left columns of patches, 32 pixels, change
+    field = EditField(torch.randn(1, 9, 64, 96, generator=draw), torch.randn(1, 3, 64, 96, generator=draw), change)
+    confined = field.confined().apply(source)
+    assert torch.equal(confined[..., 40:], source[..., 40:])  # a half patch beyond the last changing one
+    assert torch.equal(confined[..., :24], field.apply(source)[..., :24])
+    unknown = EditField(field.gain, field.offset)
+    assert torch.equal(unknown.confined().apply(source), field.apply(source))

@@ -24,7 +24,6 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 PATIENCE = 180  # seconds; a busy build server is slow
 INSTRUCTION = "#instruction textarea"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-HARMLESS = "Method not implemented"  # Gradio's own picture component says so on every upload
 
 
 def missing(reason: str) -> None:
@@ -66,9 +65,10 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
 
 @pytest.fixture(scope="module")
 def browser():
-    playwright = pytest.importorskip("playwright.sync_api") if not os.environ.get("CI") else None
-    if playwright is None:
+    try:
         from playwright import sync_api as playwright
+    except ImportError:
+        missing("Playwright is not installed; pip install playwright")
     program = next(filter(None, map(shutil.which, BROWSERS)), None)
     if program is None:
         missing(f"none of {', '.join(BROWSERS)} is installed")
@@ -96,6 +96,8 @@ def page(browser, studio: Studio):
     page.goto(studio.address)
     page.wait_for_selector("#edit")
     page.wait_for_selector("#recent .strip, #recent .strip-empty:has-text('so far')")  # attached
+    if page.locator("#stage .compare").count():  # what a test before has made
+        page.wait_for_selector("#source img")
     yield page
     context.close()
 
@@ -109,13 +111,17 @@ def photograph_file(photograph: Image.Image, tmp_path_factory: pytest.TempPathFa
 
 def upload(page, file: Path) -> None:
     if page.locator("#source img").count():
-        page.click("#source button[aria-label='Clear']")
+        page.click("#source button[aria-label='Remove Image']")
     page.set_input_files("#source input[type=file]", file)
 
 
 def say(page, instruction: str, keys: str = "Enter") -> None:
     page.fill(INSTRUCTION, instruction)
     page.press(INSTRUCTION, keys)
+
+
+def wait_for_instruction(page, text: str) -> None:
+    page.wait_for_function("([box, text]) => document.querySelector(box).value === text", arg=[INSTRUCTION, text])
 
 
 def wait_for_news(page, text: str) -> str:
@@ -162,7 +168,7 @@ def test_a_reload_keeps_the_result(page, studio: Studio, photograph_file: Path) 
     page.reload()
     page.wait_for_selector(f"#stage .after[src$='{result.name}']")
     page.wait_for_selector("#source img")
-    assert page.input_value(INSTRUCTION) == "make it darker"
+    wait_for_instruction(page, "make it darker")
     assert page.get_attribute("#recent button", "data-name") == result.stem
 
 
@@ -209,10 +215,10 @@ def test_a_result_can_be_edited_again_and_that_taken_back(page, studio: Studio, 
     first = make_one(page, studio, photograph_file, "make it warmer")
     page.click("#again")
     page.wait_for_selector("#undo:visible")
-    assert page.input_value(INSTRUCTION) == ""
+    wait_for_instruction(page, "")
     page.click("#undo")
     page.wait_for_selector("#again:visible")
-    assert page.input_value(INSTRUCTION) == "make it warmer"
+    wait_for_instruction(page, "make it warmer")
 
     page.click("#again")
     page.wait_for_selector("#undo:visible")
@@ -228,22 +234,24 @@ def test_a_result_can_be_edited_again_and_that_taken_back(page, studio: Studio, 
 def test_a_recent_result_brings_back_picture_instruction_and_settings(
     page, studio: Studio, photograph_file: Path
 ) -> None:
-    older = make_one(page, studio, photograph_file, 'say "${1 + 1}" {{value}} <b>bold</b>')
+    odd = 'say "${1 + 1}" {{value}} <b>bold</b>'
+    older = make_one(page, studio, photograph_file, odd)
     make_one(page, studio, photograph_file, "make it brighter")
     page.wait_for_selector("#recent button >> nth=1")
     page.click(f"#recent button[data-name='{older.stem}']")
     page.wait_for_selector(f"#stage .after[src$='{older.name}']")
-    assert page.input_value(INSTRUCTION) == 'say "${1 + 1}" {{value}} <b>bold</b>'
-    assert page.inner_text(f"#recent button[data-name='{older.stem}']") == page.input_value(INSTRUCTION)
+    wait_for_instruction(page, odd)
+    assert page.inner_text(f"#recent button[data-name='{older.stem}']") == odd
     page.click("#options button >> nth=0")
     assert page.input_value("#seed input") == str(read_settings(older)["seed"])
     assert not page.is_checked("#random-seed input")
 
 
 def test_an_example_fills_in_picture_and_instruction(page) -> None:
+    caption = page.get_attribute("#examples button >> nth=0", "title")
     page.click("#examples button >> nth=0")
+    wait_for_instruction(page, caption)
     page.wait_for_selector("#source img")
-    assert page.input_value(INSTRUCTION) == page.get_attribute("#examples button >> nth=0", "title")
 
 
 def test_programs_can_edit_too(studio: Studio, photograph_file: Path) -> None:
@@ -261,7 +269,7 @@ def test_programs_can_edit_too(studio: Studio, photograph_file: Path) -> None:
 def test_nothing_left_the_machine_and_nothing_complained(studio: Studio) -> None:
     """Over all that the tests before have done."""
     assert studio.strangers == []
-    assert [complaint for complaint in studio.complaints if HARMLESS not in complaint] == []
+    assert studio.complaints == []
 
 
 @pytest.mark.parametrize(

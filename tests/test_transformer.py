@@ -1,12 +1,12 @@
 """The MiniMMDiT as a whole: padding, batches, files, LoRA adapters, token layout."""
 
-from dataclasses import astuple
 from pathlib import Path
 
 import pytest
 import torch
 from peft import LoraConfig
 from torch import Tensor
+from torch.nn import functional
 
 from mmdit.attention.layout import Stream, TokenLayout
 from mmdit.model.edit_field import EditField
@@ -33,8 +33,10 @@ def draw_inputs(batch: int = 3) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def run(transformer: MiniMMDiT, inputs: dict[str, Tensor]) -> Tensor:
-    """Gain and offset in one tensor, (B, 12, height, width)."""
-    return torch.cat(astuple(transformer(**inputs)), dim=1)
+    """Gain, offset and change in one tensor, (B, 13, height, width)."""
+    field = transformer(**inputs)
+    change = functional.interpolate(field.change, field.offset.shape[-2:], mode="nearest")
+    return torch.cat([field.gain, field.offset, change], dim=1)
 
 
 def assert_close(found: Tensor, expected: Tensor) -> None:
