@@ -35,7 +35,7 @@ CATALOG: dict[str, ModelEntry] = {
         task="simple objects and whole-photo edits, any picture size",
         licence="Apache-2.0",
         needs="nothing: shipped with the program, runs on any CPU",
-        steps=4,
+        steps=1,
         guidance=1.0,
     ),
 }

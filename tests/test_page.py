@@ -1,5 +1,6 @@
 """The studio as a person meets it: the real page, in a real headless Chromium, with the shipped editor."""
 
+import json
 import math
 import os
 import re
@@ -8,7 +9,9 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +20,9 @@ import pytest
 from PIL import Image
 
 from mmdit.images import read_settings
+from mmdit.model import checkpoint
+from mmdit.model.text import TextEncoder
+from mmdit.model.transformer import MiniMMDiT
 
 pytestmark = [pytest.mark.browser, pytest.mark.shipped]
 
@@ -46,12 +52,12 @@ class Studio:
         return sorted(file for file in self.outputs.glob("*.png") if ".source." not in file.name)
 
 
-@pytest.fixture(scope="module")
-def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
-    outputs = tmp_path_factory.mktemp("studio") / "outputs"
+@contextmanager
+def running_studio(outputs: Path, *arguments: str) -> Iterator[Studio]:
+    """A process of its own, on a free port."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    command = [sys.executable, "app.py", "--port", str(port), "--outputs", str(outputs), "--device", "cpu"]
+    command = [sys.executable, "app.py", "--port", str(port), "--outputs", str(outputs), "--device", "cpu", *arguments]
     process = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
         first_line = process.stdout.readline()
@@ -61,6 +67,20 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
     finally:
         process.terminate()
         process.wait(PATIENCE)
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+    with running_studio(tmp_path_factory.mktemp("studio") / "outputs") as studio:
+        yield studio
+
+
+@pytest.fixture
+def slow_studio(tmp_path: Path, text_encoder: TextEncoder) -> Iterator[Studio]:
+    """With an editor of ninety blocks that has learnt nothing: its edits last long enough to be cancelled."""
+    checkpoint.save(tmp_path / "slow", MiniMMDiT(layers=90), text_encoder)
+    with running_studio(tmp_path / "outputs", "--model", str(tmp_path / "slow")) as studio:
+        yield studio
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +102,15 @@ def browser():
 
 @pytest.fixture
 def page(browser, studio: Studio):
+    yield from open_page(browser, studio)
+
+
+@pytest.fixture
+def slow_page(browser, slow_studio: Studio):
+    yield from open_page(browser, slow_studio)
+
+
+def open_page(browser, studio: Studio):
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     page = context.new_page()
     page.set_default_timeout(PATIENCE * 1000)
@@ -172,8 +201,10 @@ def test_a_reload_keeps_the_result(page, studio: Studio, photograph_file: Path) 
     assert page.get_attribute("#recent button", "data-name") == result.stem
 
 
-def test_a_running_edit_is_found_again_and_can_be_cancelled(page, studio: Studio, photograph_file: Path) -> None:
-    before = studio.results()
+def test_a_running_edit_is_found_again_and_can_be_cancelled(
+    slow_page, slow_studio: Studio, photograph_file: Path
+) -> None:
+    page = slow_page
     upload(page, photograph_file)
     page.wait_for_selector("#source img")
     page.click("#options button >> nth=0")
@@ -188,7 +219,7 @@ def test_a_running_edit_is_found_again_and_can_be_cancelled(page, studio: Studio
     page.wait_for_selector("#cancel[disabled]")
     page.wait_for_selector("#edit:not([disabled])")
     page.wait_for_timeout(500)
-    assert studio.results() == before
+    assert slow_studio.results() == []
 
 
 def test_a_broken_upload_is_explained_and_does_no_harm(
@@ -247,11 +278,38 @@ def test_a_recent_result_brings_back_picture_instruction_and_settings(
     assert not page.is_checked("#random-seed input")
 
 
+def test_before_and_after_are_compared_by_dragging(page, studio: Studio, photograph_file: Path) -> None:
+    make_one(page, studio, photograph_file, "make it brighter")
+    stage = page.locator("#stage .compare")
+    width = stage.bounding_box()["width"]
+    stage.locator("input").click(position={"x": 0.25 * width, "y": 40})
+    assert 20 < float(stage.evaluate("element => element.style.getPropertyValue('--cut')").rstrip("%")) < 30
+
+
+def test_a_telephone_shows_the_whole_width(page, studio: Studio, photograph_file: Path) -> None:
+    make_one(page, studio, photograph_file, "make it brighter")
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.wait_for_timeout(500)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
 def test_an_example_fills_in_picture_and_instruction(page) -> None:
     caption = page.get_attribute("#examples button >> nth=0", "title")
     page.click("#examples button >> nth=0")
     wait_for_instruction(page, caption)
     page.wait_for_selector("#source img")
+
+
+def post(studio: Studio, body: dict) -> None:
+    """Call the endpoint without Gradio's client. Raises what it answers when that is an error."""
+    address = f"{studio.address}gradio_api/call/edit"
+    request = urllib.request.Request(address, json.dumps(body).encode(), {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request) as answer:
+        event = json.load(answer)["event_id"]
+    with urllib.request.urlopen(f"{address}/{event}") as answer:
+        told = answer.read().decode()
+    if "event: error" in told:
+        raise RuntimeError(told)
 
 
 def test_programs_can_edit_too(studio: Studio, photograph_file: Path) -> None:
@@ -263,6 +321,8 @@ def test_programs_can_edit_too(studio: Studio, photograph_file: Path) -> None:
     assert Image.open(picture).size == (512, 384)
     with pytest.raises(Exception, match="instruction is empty"):
         client.predict(handle_file(photograph_file), "", 5, 2, 1, api_name="/edit")
+    with pytest.raises(Exception, match="not uploaded"):  # a file of this machine, named instead of sent
+        post(studio, {"data": [{"path": str(photograph_file)}, "make it darker", 5, 2, 1]})
     assert re.findall(r"/\w+", client.view_api(print_info=False, return_format="str"))[:1] == ["/edit"]
 
 

@@ -17,6 +17,7 @@ from mmdit.catalog import ModelEntry
 from mmdit.runtime.history import Entry
 from mmdit.runtime.jobs import CAPACITY, Job, Jobs, QueueFullError
 from mmdit.ui import abilities, markup
+from mmdit.ui.source_image import SourceImage
 from mmdit.ui.view import View, is_active, moment, news, shown_entry, stage, without_job
 
 POLL_SECONDS = 0.4
@@ -48,19 +49,17 @@ class EditTab:
                 self._build_request()
             with gr.Column(scale=7, min_width=320):
                 self._build_result()
-        self._build_recent()
+        self._build_rest()
         self._wire()
 
     # ---- layout
 
     def _build_request(self) -> None:
-        self.source = gr.Image(
-            label="Picture", type="filepath", image_mode=None, format="png", sources=["upload", "clipboard"],
-            buttons=[], height=320, elem_id="source", placeholder="Drop a picture here\nor click to choose one",
+        self.source = SourceImage(
+            label="Picture to edit", show_label=False, type="filepath", image_mode=None, format="png",
+            sources=["upload", "clipboard"], buttons=[], height=320, elem_id="source",
+            placeholder="Drop a picture here\nor click to choose one",
         )  # fmt: skip
-        # Gradio would open the file itself, and answer a broken one with nothing but "Error". (A subclass would
-        # make it write a .pyi file next to this one.)
-        self.source.preprocess = lambda upload: upload and upload.path
         self.instruction = gr.Textbox(
             label="Instruction", placeholder="for example: make it black and white",
             lines=1, max_lines=4, max_length=1000, elem_id="instruction",
@@ -89,8 +88,6 @@ class EditTab:
                 0, MOST_GUIDANCE, self.model.guidance, step=0.1, label="Guidance", elem_id="guidance", buttons=[],
                 info="Above 1 pushes the edit further, at twice the time.",
             )  # fmt: skip
-        with gr.Accordion("What it can do", open=False, elem_id="abilities"):
-            gr.Markdown(abilities.TEXT)
 
     def _build_result(self) -> None:
         self.status = gr.HTML(markup.status("Opening…"), elem_id="status")
@@ -100,11 +97,13 @@ class EditTab:
             self.again = gr.Button("Edit this result again", visible=False, elem_id="again", min_width=180)
             self.undo = gr.Button("Back to the earlier picture", visible=False, elem_id="undo", min_width=180)
 
-    def _build_recent(self) -> None:
+    def _build_rest(self) -> None:
         gr.HTML('<h2 class="section">Recent results</h2>')
         self.recent = gr.HTML(
             markup.strip([], "Results are kept here."), js_on_load=markup.STRIP_SCRIPT, elem_id="recent"
         )
+        with gr.Accordion("What it can do", open=False, elem_id="abilities"):
+            gr.Markdown(abilities.TEXT)
         with gr.Row(visible=False):  # for programs, see `_serve`
             self.served = gr.Button()
             self.served_picture = gr.Image(label="result", format="png", type="filepath")

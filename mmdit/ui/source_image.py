@@ -1,0 +1,31 @@
+"""The box that takes the picture to edit: Gradio's, but it hands over the uploaded file as it is.
+
+Gradio's own opens the file first, and answers a broken one with nothing but "Error". Whether a file is a picture
+is for `mmdit.images` to say, in a sentence.
+"""
+
+from abc import ABCMeta
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+
+class _WithoutStub(type(gr.Image)):
+    """Makes a class as Python does; Gradio would write a .pyi file next to this one."""
+
+    def __new__(cls, name: str, bases: tuple[type, ...], attributes: dict[str, Any]) -> type:
+        return ABCMeta.__new__(cls, name, bases, attributes)
+
+
+class SourceImage(gr.Image, metaclass=_WithoutStub):
+    is_template = True  # the browser draws it as what it derives from
+
+    def preprocess(self, payload: Any) -> str | None:
+        """The path of the uploaded file. Raises `gr.Error` for a file that is not an upload."""
+        if payload is None:
+            return None
+        uploads = Path(self.GRADIO_CACHE).resolve()
+        if not payload.path or not Path(payload.path).resolve().is_relative_to(uploads):
+            raise gr.Error("that picture was not uploaded; upload it first")
+        return payload.path

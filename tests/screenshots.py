@@ -1,0 +1,48 @@
+"""Make the README's picture from the running studio.
+
+python tests/screenshots.py
+"""
+
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from playwright.sync_api import sync_playwright
+
+ROOT = Path(__file__).resolve().parent.parent
+TARGET = ROOT / "assets" / "screenshots"
+SIZES = {"studio": (1440, 900, "light"), "dark": (1440, 900, "dark"), "phone": (390, 844, "light")}
+
+
+def main(folder: Path) -> None:
+    """One edit of an example, pictured at every size."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with tempfile.TemporaryDirectory() as outputs, sync_playwright() as driver:
+        command = [sys.executable, "app.py", "--port", str(port), "--outputs", outputs]
+        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        try:
+            process.stdout.readline()
+            browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+            for name, (width, height, theme) in SIZES.items():
+                page = browser.new_page(viewport={"width": width, "height": height})
+                page.goto(f"http://127.0.0.1:{port}/?__theme={theme}")
+                page.click("#examples [data-name='meadow.jpg']")
+                page.wait_for_selector("#source img")
+                page.click("#edit")
+                page.wait_for_selector("#status .done", timeout=120_000)
+                page.wait_for_selector("#stage .after")
+                page.wait_for_timeout(800)
+                page.screenshot(path=folder / f"{name}.png")
+                page.close()
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+if __name__ == "__main__":
+    TARGET.mkdir(exist_ok=True)
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else TARGET)
