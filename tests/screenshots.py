@@ -14,7 +14,7 @@ from playwright.sync_api import sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "assets" / "screenshots"
-SIZES = {"studio": (1440, 900, "light"), "dark": (1440, 900, "dark"), "phone": (390, 844, "light")}
+SIZES = {"studio": (1440, 900, "light"), "phone": (390, 844, "dark")}
 
 
 def main(folder: Path) -> None:
@@ -30,7 +30,7 @@ def main(folder: Path) -> None:
             for name, (width, height, theme) in SIZES.items():
                 page = browser.new_page(viewport={"width": width, "height": height})
                 page.goto(f"http://127.0.0.1:{port}/?__theme={theme}")
-                page.click("#examples [data-name='meadow.jpg']")
+                page.click("#examples [data-name='coffee.jpg']")
                 page.wait_for_selector("#source img")
                 page.click("#edit")
                 page.wait_for_selector("#status .done", timeout=120_000)

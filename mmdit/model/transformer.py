@@ -143,7 +143,9 @@ class MiniMMDiT(ModelMixin, ConfigMixin, PeftAdapterMixin):
                 image_tokens, text_tokens, image_modulation, text_modulation, rotary, mask
             )
             if index == min(self.config.change_block, len(self.transformer_blocks) - 1):
-                change = self.change_out(image_tokens[:, : layout.streams[0].tokens])
+                # Not a matrix-vector product: its last bits depend on where memory happens to lie.
+                weighted = image_tokens[:, : layout.streams[0].tokens] * self.change_out.weight
+                change = weighted.sum(dim=-1, keepdim=True) + self.change_out.bias
             if on_block is not None:
                 on_block(index, image_tokens, text_tokens)
         return self._edit_field(image_tokens[:, : layout.streams[0].tokens], condition, change, height, width)

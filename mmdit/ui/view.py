@@ -106,7 +106,8 @@ def _job_news(job: Job, now: JobSnapshot, jobs: Jobs) -> str:
 def _facts(entry: Entry) -> str:
     settings = entry.settings
     width, height = settings["size"]
-    return f"{width} × {height} · seed {settings['seed']} · {settings['steps']} steps"
+    steps = "1 step" if settings["steps"] == 1 else f"{settings['steps']} steps"
+    return f"{width} × {height} · seed {settings['seed']} · {steps}"
 
 
 def _sentence(text: str) -> str:
