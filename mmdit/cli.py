@@ -52,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     train = commands.add_parser("train", help="train the embedded editor")
     train.add_argument("--data", type=Path, required=True, help="folder that mmdit.training.prepare filled")
     train.add_argument("--out", type=Path, required=True, help="run folder; an interrupted run in it is continued")
-    train.add_argument("--samples", type=int, default=125_000)
+    train.add_argument("--samples", type=int, default=100_000)
     train.add_argument("--batch", type=int, default=64)
     train.add_argument("--seed", type=int, default=0)
     train.add_argument("--device", default="cpu", help="cpu or cuda")

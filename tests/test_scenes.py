@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from mmdit.training.scenes import (
     KIND_SHARES,
     MAX_OBJECTS,
+    SIZE_SHARES,
     SIZES,
     WORKING_SIZES,
     SceneBatch,
@@ -317,7 +318,7 @@ def test_batches_are_well_formed(scenes: Scenes) -> None:
         kinds |= set(batch.kinds)
     assert kinds == set(KINDS)
     assert sum(KIND_SHARES.values()) == pytest.approx(1)
-    assert sum(WORKING_SIZES.values()) == pytest.approx(1)
+    assert sum(SIZE_SHARES.values()) == pytest.approx(1)
 
 
 def test_no_photograph_is_in_both_splits(data_folder: Path) -> None:

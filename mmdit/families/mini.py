@@ -17,12 +17,7 @@ from mmdit.model import checkpoint
 from mmdit.model.edit_field import EditField, carry
 from mmdit.model.sampling import Solver, sample
 from mmdit.model.text import TextEncoder, TextFeatures
-from mmdit.model.transformer import MiniMMDiT
-
-WORKING_SIZES: tuple[tuple[int, int], ...] = (
-    (128, 128), (112, 144), (144, 112), (96, 160), (160, 96), (80, 192), (192, 80),
-)  # fmt: skip
-"""The (height, width) that training used."""
+from mmdit.model.transformer import WORKING_SIZES, MiniMMDiT
 
 VISIBLE = 0.05  # change of a working pixel, of the full range, below which nobody sees it
 

@@ -19,6 +19,11 @@ from mmdit.attention.layout import TokenLayout
 from mmdit.model.edit_field import EditField, assemble
 from mmdit.model.layers import DoubleStreamBlock, rotary_table, timestep_embedding
 
+WORKING_SIZES: tuple[tuple[int, int], ...] = (
+    (128, 128), (112, 144), (144, 112), (96, 160), (160, 96), (80, 192), (192, 80),
+)  # fmt: skip
+"""The (height, width) that it is trained at; all hold 60 to 64 patches."""
+
 AFFINE_CHANNELS = 12
 TIMESTEP_CHANNELS = 128
 

@@ -16,15 +16,15 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional
 
+from mmdit.model.transformer import WORKING_SIZES
 from mmdit.training import wordings
 from mmdit.training.photo_edits import luma, photo_edit, recolour
 from mmdit.training.vocabulary import COLOURS, KINDS, OBJECT_EDITS, OBJECTS, PHOTO_EDITS, PLACES
 
-WORKING_SIZES: dict[tuple[int, int], float] = {
-    (128, 128): 0.30, (112, 144): 0.19, (144, 112): 0.15, (96, 160): 0.16, (160, 96): 0.12,
-    (80, 192): 0.04, (192, 80): 0.04,
-}  # fmt: skip
-"""Working size (height, width) → its share of training batches; all hold 60 to 64 patches."""
+SIZE_SHARES: dict[tuple[int, int], float] = dict(
+    zip(WORKING_SIZES, (0.30, 0.19, 0.15, 0.16, 0.12, 0.04, 0.04), strict=True)
+)
+"""Working size (height, width) → its share of training batches."""
 
 KIND_SHARES: dict[str, float] = {
     "recolour": 0.17, "remove": 0.14, "replace": 0.13, "add": 0.11, "bigger": 0.07, "smaller": 0.06,
@@ -107,13 +107,13 @@ class Scenes:
         Args:
             size: samples.
             kinds: one per sample; drawn by `KIND_SHARES` when omitted.
-            working_size: (height, width); drawn by `WORKING_SIZES` when omitted.
+            working_size: (height, width); drawn by `SIZE_SHARES` when omitted.
             wording: "train", or a held-out split of `wordings.SPLITS`.
         """
         choose = random.Random(f"{self.seed}-{number}")
         draw = torch.Generator().manual_seed(choose.getrandbits(63))
         kinds = kinds or choose.choices(list(KIND_SHARES), weights=list(KIND_SHARES.values()), k=size)
-        height, width = working_size or choose.choices(list(WORKING_SIZES), weights=list(WORKING_SIZES.values()))[0]
+        height, width = working_size or choose.choices(WORKING_SIZES, weights=list(SIZE_SHARES.values()))[0]
 
         plans = [_Plan.draw(kind, choose, wording) for kind in kinds]
         source = self._backgrounds(size, height, width, choose, draw)

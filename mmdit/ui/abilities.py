@@ -14,5 +14,6 @@ TEXT = f"""
 
 **Its limits:** this is a very small model. It learnt objects as emoji-like drawings, so it seldom finds real
 animals or things in a photo, and it draws what it adds at low resolution. It knows no faces, no text and no
-styles. When it does not understand, it leaves the picture alone and says so.
+styles. When it does not understand,
+it mostly leaves the picture alone and says so, but it can mistake one edit for another.
 """

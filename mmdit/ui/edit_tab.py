@@ -82,11 +82,11 @@ class EditTab:
             )
             self.steps = gr.Slider(
                 1, MOST_STEPS, self.model.steps, step=1, label="Steps", elem_id="steps", buttons=[],
-                info="More steps take longer and can be a little finer.",
+                info="One is the most exact with this editor; with more, the picture comes in stages.",
             )  # fmt: skip
             self.guidance = gr.Slider(
                 0, MOST_GUIDANCE, self.model.guidance, step=0.1, label="Guidance", elem_id="guidance", buttons=[],
-                info="Above 1 pushes the edit further, at twice the time.",
+                info="1 is none, and what the editor was measured at; other values take twice the time.",
             )  # fmt: skip
 
     def _build_result(self) -> None:
