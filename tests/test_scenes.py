@@ -305,7 +305,7 @@ def test_a_batch_depends_on_seed_and_number_alone(scenes: Scenes, data_folder: P
 
 def test_batches_are_well_formed(scenes: Scenes) -> None:
     kinds: set[str] = set()
-    for number in range(12):
+    for number in range(24):
         batch = scenes.batch(number, 32)
         height, width = batch.source.shape[-2:]
         assert (height, width) in WORKING_SIZES

@@ -27,13 +27,13 @@ SIZE_SHARES: dict[tuple[int, int], float] = dict(
 """Working size (height, width) → its share of training batches."""
 
 KIND_SHARES: dict[str, float] = {
-    "recolour": 0.17, "remove": 0.14, "replace": 0.13, "add": 0.11, "bigger": 0.07, "smaller": 0.06,
-    **dict.fromkeys(PHOTO_EDITS, 0.022), "blur": 0.03, "absent object": 0.05, "nonsense": 0.02,
+    "recolour": 0.16, "remove": 0.13, "replace": 0.11, "add": 0.15, "bigger": 0.08, "smaller": 0.08,
+    **dict.fromkeys(PHOTO_EDITS, 0.02), "absent object": 0.05, "nonsense": 0.02,
 }  # fmt: skip
 
 WORDING_VARIANTS: dict[str, int] = {
-    "recolour": 24, "remove": 150, "replace": 10, "add": 24, "bigger": 120, "smaller": 120,
-    **dict.fromkeys(PHOTO_EDITS, 800), "nonsense": 4000,
+    "recolour": 32, "remove": 300, "replace": 10, "add": 32, "bigger": 200, "smaller": 200,
+    **dict.fromkeys(PHOTO_EDITS, 2000), "nonsense": 4000,
 }  # fmt: skip
 """How many wordings of one and the same request training meets; bounded so that encoded text can be kept."""
 

@@ -10,7 +10,7 @@ import random
 import re
 
 from mmdit.training.vocabulary import COLOURS, KINDS, LEAVE_ALONE, OBJECT_EDITS, OBJECTS
-from mmdit.training.wordings import object_edits, photo_edits
+from mmdit.training.wordings import more_colour_edits, more_light_edits, more_object_edits, object_edits, photo_edits
 from mmdit.training.wordings.held_out import FIGURATIVE, PLAIN
 from mmdit.training.wordings.idle import (
     CODAS,
@@ -54,7 +54,11 @@ LONGEST = 20
 HELD_OUT_TEMPLATES = {"wordings": PLAIN, "figurative": FIGURATIVE}
 
 SHORT = object_edits.SHORT | photo_edits.SHORT
-CORES = object_edits.CORES | photo_edits.CORES
+FURTHER = more_object_edits.CORES | more_colour_edits.CORES | more_light_edits.CORES
+CORES = {
+    kind: {form: (*templates, *FURTHER[kind][form]) for form, templates in forms.items()}
+    for kind, forms in (object_edits.CORES | photo_edits.CORES).items()
+}
 
 
 def held_out_objects() -> tuple[str, ...]:
@@ -91,7 +95,7 @@ def instruction(
     if split in HELD_OUT_TEMPLATES:
         text = _fill(rng.choice(HELD_OUT_TEMPLATES[split].get(kind, PLAIN[kind])), fields, rng)
         return f"{text} please" if rng.random() < 0.2 else text
-    is_short = rng.random() < 0.35
+    is_short = rng.random() < 0.25
     text = _fill(rng.choice(SHORT[kind]), fields, rng) if is_short else _composed(kind, fields, rng)
     return _clumsy(text, rng)
 
@@ -166,7 +170,7 @@ def _object_word(name: str, rng: random.Random, split: str) -> str:
     """The object's name or a synonym, as the split allows."""
     if split == "synonyms":
         return HELD_OUT_SYNONYMS.get(name, name)
-    if split == "train" and name in SYNONYMS and rng.random() < 0.25:
+    if split == "train" and name in SYNONYMS and rng.random() < 0.4:
         return rng.choice(SYNONYMS[name])
     return name
 
@@ -176,9 +180,9 @@ def _colour_word(colour: str, rng: random.Random, split: str) -> str:
     if split == "synonyms":
         return HELD_OUT_COLOUR_SYNONYMS[colour]
     chance = rng.random()
-    if split == "train" and chance < 0.25:
+    if split == "train" and chance < 0.4:
         return rng.choice(COLOUR_SYNONYMS[colour])
-    if split == "train" and chance < 0.30:
+    if split == "train" and chance < 0.45:
         modifiers = PLAIN_COLOUR_MODIFIERS if colour in ("black", "white") else COLOUR_MODIFIERS
         return f"{rng.choice(modifiers)} {colour}"
     return colour
@@ -194,7 +198,7 @@ def _fill(template: str, fields: dict[str, str], rng: random.Random) -> str:
     for _ in range(2):  # a place phrase may hold choices and fields of its own
         template = re.sub(r"\(([^()]*)\)", lambda match: rng.choice(match[1].split("|")), template)
         template = template.format(**fields, **picture)
-    text = re.sub(r"\ba (?=[aeio]|um|x-)", "an ", " ".join(template.split()))
+    text = re.sub(r"\ba (?=x-|(?!uni|us|ut|eu|one)[aeiou])", "an ", " ".join(template.split()))
     if rng.random() < 0.5:
         text = text.replace("colour", "color").replace("colorise", "colorize").replace("minimise", "minimize")
         return text.replace("grey", "gray")

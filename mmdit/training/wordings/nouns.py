@@ -4,20 +4,159 @@ from mmdit.training.wordings.tables import table, words
 
 # fmt: off
 SYNONYMS: dict[str, tuple[str, ...]] = {
-    "cat": ("kitten", "feline", "tomcat", "pussycat"), "dog": ("hound", "doggy", "pooch", "doggie", "canine"),
-    "rabbit": ("hare",), "fox": ("vixen",), "bear": ("grizzly",), "panda": ("giant panda",),
-    "pig": ("hog", "swine", "piggy"), "frog": ("froggy", "bullfrog"), "monkey": ("ape", "baboon"),
-    "lion": ("lioness",), "fish": ("trout", "tuna"), "butterfly": ("moth",), "bee": ("bumblebee", "wasp"),
-    "turtle": ("terrapin",), "banana": ("plantain",), "strawberry": ("berry",), "pizza": ("pizza slice",),
-    "burger": ("cheeseburger", "sandwich"), "cake": ("birthday cake", "torte", "gateau"),
-    "mushroom": ("toadstool", "champignon"), "tree": ("oak", "maple"),
-    "flower": ("blossom", "daisy", "bloom"),
-    "cactus": ("succulent",), "car": ("auto", "vehicle", "sedan"), "bus": ("minibus", "omnibus"),
-    "rocket": ("space rocket", "missile"), "boat": ("sailboat", "yacht", "dinghy"),
-    "house": ("cottage", "hut", "cabin"), "castle": ("fortress", "palace"), "heart": ("love heart",),
-    "moon": ("crescent",), "sun": ("smiling sun",), "umbrella": ("parasol",), "balloon": ("party balloon",),
-    "ball": ("soccer ball", "sphere"), "clock": ("timepiece", "timer"),
-    "robot": ("bot", "automaton", "cyborg"),
+    "cat": table("""
+        kitten; feline; tomcat; pussycat; tabby; kittycat; moggy; siamese; persian; puss; mouser; calico;
+        ginger tom; maine coon; tortoiseshell; pussy cat; ragdoll; sphynx; bengal; alley cat; meow; meower;
+        furball; tom; domestic cat; catto"""),
+    "dog": table("""
+        hound; doggy; pooch; doggie; canine; pup; mutt; doggo; terrier; poodle; labrador; retriever; spaniel;
+        beagle; bulldog; collie; dachshund; husky; mongrel; pug; chihuahua; sheepdog; dalmatian; corgi;
+        alsatian; rottweiler; lapdog; bow-wow; barker; woofer; cur; whippet; greyhound"""),
+    "rabbit": table("""
+        hare; coney; bunnykin; cottontail; jackrabbit; lop; bun-bun; leveret; wabbit; buck rabbit; angora;
+        thumper; lop-eared rabbit; dwarf rabbit; wild rabbit; pet rabbit; long-eared animal; flopsy; leporid"""),
+    "fox": table("""
+        vixen; foxy; fox cub; reynard; tod; foxling; fennec; foxie; vulpine; swift fox; desert fox; urban fox;
+        wild fox; fennec fox; renard; fox kit; kitsune; foxface"""),
+    "bear": table("""
+        grizzly; bruin; bear cub; grizzly bear; kodiak; cuddly bear; beary; honey bear; ursine; papa bear;
+        mama bear; cave bear; polar bear; forest bear; koala; kodiak bear; teddybear"""),
+    "panda": table("""
+        giant panda; panda cub; pandabear; bamboo eater; pandy; bamboo muncher; bamboo lover; chinese panda;
+        panda animal; panda face; pandie; bamboo chewer; pandaling; bamboo animal; pandabear cub; panda bub"""),
+    "pig": table("""
+        hog; swine; piggy; sow; porker; boar; piggy-wiggy; oinker; piggie; hoggy; grunter; guinea hog; porky;
+        baconer; gilt; wild boar; saddleback; farmyard pig; tamworth; oink; potbelly; razorback; squealer;
+        shoat; farrow; pot-bellied pig"""),
+    "frog": table("""
+        froggy; bullfrog; croaker; amphibian; froglet; froggie; ribbiter; natterjack; polliwog; pond frog;
+        toadlet; common frog; poison dart frog; ribbit; paddock frog; toady; marsh frog; puddock; tadpole;
+        batrachian; grenouille"""),
+    "monkey": table("""
+        ape; baboon; chimp; primate; macaque; gorilla; orangutan; simian; marmoset; capuchin; monkey face;
+        mandrill; gibbon; tamarin; colobus; howler; rhesus; langur; bonobo; cheeky monkey; vervet; barbary
+        ape; monkeykin"""),
+    "lion": table("""
+        lioness; lion cub; leo; jungle king; king of beasts; roarer; african lion; lionet; jungle lion; mane
+        bearer; cougar; puma; savannah king; roaring beast; pride leader; maned lion"""),
+    "fish": table("""
+        trout; tuna; salmon; fishy; carp; cod; guppy; clownfish; herring; mackerel; minnow; koi; bass; perch;
+        pike; sardine; haddock; angelfish; pufferfish; fishie; tiddler; sea fish; halibut; plaice; swimmer;
+        anchovy; tropical fish; tetra; pisces; swordtail"""),
+    "butterfly": table("""
+        moth; monarch; swallowtail; flutterby; painted lady; peacock butterfly; brimstone butterfly;
+        butterflyer; papillon; mariposa; lepidopteran; flutterer; flitter; tortoiseshell butterfly; winged
+        insect; farfalla; skipper butterfly; monarch butterfly; fritillary; silkmoth; flutter bug; hawkmoth"""),
+    "bee": table("""
+        bumblebee; wasp; honey bee; buzzer; hornet; drone bee; worker bee; queen bee; buzzy bee; bumble bee;
+        honey maker; stripy insect; buzzing insect; stinger; pollinator; yellowjacket; carpenter bee; mason
+        bee; bumbler; humblebee; buzz bug; apis"""),
+    "turtle": table("""
+        terrapin; sea turtle; turtley; snapping turtle; shelled reptile; leatherback; loggerhead; box turtle;
+        slider turtle; snapper; slowcoach reptile; hawksbill; shellback; tortuga; mud turtle; pond turtle;
+        land turtle; reptile; chelonian"""),
+    "apple": table("""
+        granny smith; gala; braeburn; pippin; bramley; eating apple; cooking apple; crab apple; russet; fuji
+        apple; honeycrisp; pome; cooker apple; toffee apple; jonagold; windfall; mcintosh; discovery apple;
+        apple fruit; crabapple; manzana; pomme"""),
+    "banana": table("""
+        plantain; nana; ripe banana; banana fruit; cavendish; peeled banana; curved fruit; bent fruit; curvy
+        fruit; nanna fruit; sweet plantain; dessert banana; tropical banana; cavendish banana; lady finger
+        banana; banana peel; platano; banane; bananny"""),
+    "strawberry": table("""
+        berry; strawb; wild strawberry; garden berry; fraise; fresa; straw berry; summer berry; alpine
+        strawberry; strawberry fruit; garden strawberry; woodland berry; jam berry; erdbeere; juicy berry;
+        fragola; berry fruit"""),
+    "pizza": table("""
+        pizza slice; margherita; pepperoni pizza; slice of pizza; pizza pie; pepperoni; calzone; pizzetta;
+        neapolitan; cheese pizza; quattro stagioni; pizza wedge; cheesy slice; za; flatbread; hawaiian; deep
+        pan; thin crust; pizzette; quattro formaggi; marinara; sicilian slice; pizza piece"""),
+    "burger": table("""
+        cheeseburger; sandwich; beefburger; veggie burger; burger bun; patty; chicken burger; quarter pounder;
+        beef bun; bean burger; double cheeseburger; slider; smash burger; bacon burger; fast food; hamburg
+        steak; borger; bap; takeaway burger; patty melt"""),
+    "cake": table("""
+        birthday cake; torte; gateau; sponge cake; sponge; muffin; cheesecake; shortcake; layer cake; fairy
+        cake; slice of cake; victoria sponge; cakey; brownie; bundt; wedding cake; pastry; dessert; fruitcake;
+        angel cake; tart; pudding; fancy"""),
+    "carrot": table("""
+        root vegetable; carrot stick; root veg; veggie; vegetable; veg; garden root; daucus; snowman nose;
+        chantenay; carrot root; carotte; taproot; nantes carrot; snowman's nose; crunchy veg; zanahoria;
+        karotte"""),
+    "mushroom": table("""
+        toadstool; champignon; shroom; button mushroom; portobello; chanterelle; porcini; shiitake; fly
+        agaric; puffball; cep; morel; truffle; agaric; forest mushroom; field mushroom; enoki; chestnut
+        mushroom; mushie; spotted toadstool; boletus; blewit"""),
+    "tree": table("""
+        oak; maple; pine; pine tree; fir; oak tree; spruce; birch; elm; beech; conifer; evergreen; willow; ash
+        tree; cedar; poplar; sycamore; larch; fir tree; christmas tree; bonsai; yew; timber; shade tree; palm
+        tree; leafy plant; arbour; treelet"""),
+    "flower": table("""
+        blossom; daisy; bloom; tulip; posy; daffodil; dahlia; poppy; peony; lily; floret; petunia; hibiscus;
+        carnation; orchid; pansy; geranium; chrysanthemum; gerbera; zinnia; wildflower; aster; floweret;
+        anemone; bud; camellia; cherry blossom"""),
+    "cactus": table("""
+        succulent; prickly pear; desert plant; prickly plant; spiny plant; cactus plant; spiky plant; pricker;
+        opuntia; peyote; desert succulent; cholla; echinopsis; spiky thing; thorny plant; nopal; mexican
+        plant; needle plant; pot cactus"""),
+    "car": table("""
+        auto; vehicle; sedan; hatchback; taxi; motorcar; coupe; motor; cab; convertible; saloon; jalopy;
+        roadster; sports car; estate car; limousine; racing car; wheels; banger; minicab; runabout; cabriolet;
+        suv; limo; race car; motor car; family car; passenger car; old banger; police car"""),
+    "bus": table("""
+        minibus; omnibus; double decker; school bus; trolleybus; double-decker; city bus; single decker;
+        charabanc; tour bus; night bus; shuttle bus; autobus; bendy bus; airport shuttle; motorbus; public
+        transport; sightseeing bus; open-top bus; routemaster"""),
+    "rocket": table("""
+        space rocket; missile; spaceship; space shuttle; starship; launcher; shuttle; rocketship; projectile;
+        space vehicle; booster; toy rocket; launch vehicle; space vessel; rakete; firework; space capsule"""),
+    "boat": table("""
+        sailboat; yacht; dinghy; sailing boat; vessel; rowing boat; schooner; canoe; speedboat; sloop;
+        motorboat; ferry; fishing boat; catamaran; barge; skiff; trawler; galleon; cutter; ketch; gondola;
+        lifeboat; watercraft; steamer; tugboat; clipper; punt; rowboat"""),
+    "house": table("""
+        cottage; hut; cabin; bungalow; dwelling; villa; residence; chalet; shack; detached house; mansion;
+        townhouse; abode; building; semi; lodge; farmhouse; homestead; casa; log cabin; domicile; living
+        quarters; maisonette; country house; housie"""),
+    "castle": table("""
+        fortress; palace; fort; chateau; stronghold; keep; fairytale castle; fortification; schloss; knight's
+        castle; bouncy castle; alcazar; burg; medieval fort; royal palace; sandcastle; tower keep; kremlin;
+        medieval castle; princess castle; bastion; castello"""),
+    "star": table("""
+        twinkle star; five-pointed star; shooting star; pentagram; starlet; asterisk; twinkling star; north
+        star; lodestar; pole star; falling star; guiding star; estrella; etoile; supernova; star shape;
+        twinkler; sparkly star; evening star; morning star; star symbol; pentacle; lucky star; starry"""),
+    "heart": table("""
+        love heart; valentine; love symbol; sweetheart; heart shape; loveheart; heart symbol; love sign; heart
+        icon; heart sign; love token; corazon; cuore; coeur; valentine heart; love emoji; love shape; herz;
+        amour; cupid's heart; love icon; like symbol; hearty"""),
+    "moon": table("""
+        crescent; crescent moon; half moon; full moon; luna; lunar crescent; new moon; moonlet; sickle moon;
+        harvest moon; quarter moon; waning moon; waxing moon; gibbous moon; mr moon; nightlight; lunar disc;
+        lune; selene; moon sickle; half-moon; night orb; moonface; earth's satellite; lunar orb"""),
+    "sun": table("""
+        smiling sun; sunshine; mr sun; solar disc; sunburst; sunlight; daystar; sol; soleil; sunbeam; morning
+        sun; midday sun; solar orb; helios; rising sun; shining sun; summer sun; sun disc; sunball; desert
+        sun; setting sun; solar body"""),
+    "umbrella": table("""
+        parasol; sunshade; gamp; bumbershoot; rain shade; rain cover; parapluie; sombrilla; rain canopy;
+        paraguas; ombrello; golf umbrella; beach umbrella; folding umbrella; rain shelter; rain guard; pocket
+        umbrella; brollie; rain shield; garden parasol; rainshade; regenschirm"""),
+    "balloon": table("""
+        party balloon; helium balloon; birthday balloon; inflatable; air balloon; toy balloon; gas balloon;
+        ballon; rubber balloon; floating balloon; water balloon; hot-air balloon; latex balloon; hot air
+        balloon; foil balloon; balloon on string; blimp; globo; airship; luftballon"""),
+    "ball": table("""
+        soccer ball; sphere; basketball; tennis ball; beach ball; bouncy ball; volleyball; cricket ball; rugby
+        ball; soccerball; baseball; rubber ball; playball; softball; leather ball; handball; golf ball; footy;
+        netball; toy ball; bouncer; match ball; dodgeball; medicine ball; pelota"""),
+    "clock": table("""
+        timepiece; timer; watch; wall clock; clock face; timekeeper; wristwatch; stopwatch; chronometer;
+        pocket watch; bedside clock; grandfather clock; cuckoo clock; dial; horologe; mantel clock; ticktock;
+        tick-tock; time teller; carriage clock; chronograph; station clock; kitchen timer"""),
+    "robot": table("""
+        bot; automaton; cyborg; droid; mech; humanoid; robo; mechanoid; robot head; toy robot; chatbot;
+        robobot; artificial being; golem; replicant; robotic creature; metal head; drone robot"""),
 }
 HELD_OUT_SYNONYMS: dict[str, str] = {
     "cat": "kitty", "dog": "puppy", "rabbit": "bunny", "car": "automobile", "boat": "ship", "house": "home",
@@ -27,11 +166,62 @@ HELD_OUT_SYNONYMS: dict[str, str] = {
     "tree": "sapling", "cactus": "saguaro", "rocket": "spacecraft", "castle": "citadel", "umbrella": "brolly",
 }
 COLOUR_SYNONYMS: dict[str, tuple[str, ...]] = {
-    "red": ("scarlet", "ruby", "cherry red", "ruby red"), "orange": ("apricot", "amber", "mandarin"),
-    "yellow": ("lemon", "canary", "mustard"), "green": ("lime", "olive", "mint green", "lime green"),
-    "blue": ("navy", "sapphire", "cobalt", "navy blue"), "purple": ("lilac", "lavender", "plum", "mauve"),
-    "pink": ("magenta", "fuchsia", "hot pink"), "brown": ("chestnut", "coffee brown", "mahogany", "hazel"),
-    "black": ("jet black", "onyx", "coal black"), "white": ("snow white", "chalk white", "pearl white"),
+    "red": table("""
+        scarlet; ruby; cherry red; ruby red; bright red; blood red; fire engine red; vermilion; deep red; dark
+        red; tomato red; carmine; pillar box red; lipstick red; reddish; poppy red; wine red; claret; maroon;
+        burgundy; chilli red; cardinal red; cinnabar; garnet; ketchup red; traffic light red; rouge;
+        blood-coloured; cherry-coloured; raspberry red; fiery red; cranberry; red-coloured; oxblood; post box
+        red; tomato-coloured"""),
+    "orange": table("""
+        apricot; amber; mandarin; bright orange; pumpkin; burnt orange; dark orange; pumpkin orange;
+        clementine; satsuma; orangey; orangish; traffic cone orange; sunset orange; neon orange; persimmon;
+        safety orange; hi-vis orange; flame orange; marmalade; papaya; mango orange; amber orange; kumquat;
+        carroty; orange-coloured; tiger orange; rusty orange; pumpkin-coloured; lava orange; cantaloupe;
+        marigold orange; deep orange; saffron orange"""),
+    "yellow": table("""
+        lemon; canary; mustard; lemon yellow; bright yellow; canary yellow; gold; mustard yellow; buttercup
+        yellow; daffodil yellow; butter yellow; yellowish; yellowy; primrose yellow; saffron; maize; corn
+        yellow; custard yellow; straw-coloured; lemon-coloured; neon yellow; pale yellow; egg yolk yellow;
+        dandelion yellow; highlighter yellow; chrome yellow; citrine; pineapple yellow; gold-coloured; flaxen;
+        yellow-coloured; sulphur yellow; light yellow; sunny yellow; custard-coloured; cheese-coloured"""),
+    "green": table("""
+        lime; olive; mint green; lime green; bright green; grass green; olive green; jade; forest green; dark
+        green; bottle green; pea green; moss green; racing green; light green; sage; sage green; greenish;
+        leaf green; sea green; shamrock green; kelly green; avocado; pistachio; fern green; hunter green; neon
+        green; pickle green; verdant; malachite; grass-coloured; jungle green; green-coloured; grassy green"""),
+    "blue": table("""
+        navy; sapphire; cobalt; navy blue; sky blue; light blue; dark blue; royal blue; baby blue; bright
+        blue; cobalt blue; ultramarine; cerulean; ocean blue; teal blue; powder blue; denim blue; bluish;
+        electric blue; prussian blue; ice blue; cornflower blue; duck egg blue; steel blue; sapphire blue;
+        turquoise blue; petrol blue; denim; oxford blue; sky-coloured; blueberry; lapis; marine blue;
+        cambridge blue; blue-coloured; peacock blue; sea-coloured"""),
+    "purple": table("""
+        lilac; lavender; plum; mauve; bright purple; dark purple; amethyst; aubergine; royal purple; grape;
+        deep purple; purplish; imperial purple; light purple; eggplant; grape-coloured; plum-coloured;
+        mulberry; heather; purply; wisteria; ultraviolet; purple-coloured; damson; lilac-coloured; tyrian
+        purple; beetroot purple; blackcurrant; lavender-coloured; heliotrope; iris purple"""),
+    "pink": table("""
+        magenta; fuchsia; hot pink; rosy; bright pink; baby pink; pale pink; salmon pink; bubblegum pink;
+        candy floss pink; pastel pink; coral pink; shocking pink; flamingo pink; blush; light pink; pinkish;
+        candy pink; blush pink; dusky pink; bubblegum; peachy pink; cerise; flamingo; dark pink; pinky; neon
+        pink; fuchsia pink; powder pink; pink-coloured; marshmallow pink; shell pink; prawn pink; sugar pink;
+        raspberry pink"""),
+    "brown": table("""
+        chestnut; coffee brown; mahogany; hazel; dark brown; coffee-coloured; light brown; tan; caramel;
+        chestnut brown; mocha; cocoa; sepia; umber; brownish; cinnamon; wood brown; nut brown; mud-coloured;
+        toffee-coloured; muddy brown; tawny; bronze; hazelnut; earth brown; caramel-coloured; burnt umber;
+        leather brown; cocoa brown; fudge-coloured; peat brown; brown-coloured; tobacco brown; toffee"""),
+    "black": table("""
+        jet black; onyx; coal black; pitch black; raven black; pure black; deep black; solid black; obsidian;
+        soot black; inky; raven; sooty; jet; sable; inky black; coal-coloured; blackish; tar black; noir;
+        raven-coloured; piano black; charcoal black; liquorice black; matt black; soot-coloured;
+        night-coloured; blackboard black; crow black; black-coloured; tar-coloured"""),
+    "white": table("""
+        snow white; chalk white; pearl white; snowy; pure white; milk white; milky; bright white;
+        snow-coloured; paper white; off-white; alabaster; lily white; whitish; milky white; cotton white;
+        chalky; snowy white; brilliant white; porcelain white; plain white; pearly white; milk-coloured;
+        chalk-coloured; blanc; polar white; flour white; salt white; white-coloured; swan white; eggshell
+        white"""),
 }
 HELD_OUT_COLOUR_SYNONYMS: dict[str, str] = {
     "red": "crimson", "orange": "tangerine", "yellow": "golden", "green": "emerald", "blue": "azure",
