@@ -1,7 +1,7 @@
 """The Muon optimiser: momentum whose every update is made (nearly) orthogonal.
 
-Keller Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks". torch.optim.Muon works in
-bfloat16, for which many CPUs have no fast matrix product; here the iteration runs in float32 there.
+Keller Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks". torch.optim.Muon always
+works in bfloat16, for which many CPUs have no fast matrix product.
 """
 
 import torch
@@ -11,10 +11,10 @@ NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 STEPS = 5
 
 
-def orthogonalised(update: Tensor) -> Tensor:
+def orthogonalised(update: Tensor, precision: torch.dtype = torch.float32) -> Tensor:
     """The nearest semi-orthogonal matrix, roughly: singular values land in about [0.7, 1.2]."""
     a, b, c = NEWTON_SCHULZ
-    x = update.bfloat16() if update.is_cuda else update
+    x = update.to(precision)
     tall = x.shape[0] > x.shape[1]
     x = x.T if tall else x
     x = x / (x.norm() + 1e-7)
@@ -31,10 +31,19 @@ class Muon(torch.optim.Optimizer):
         lr: learning rate; an update's root mean square is about lr / √(max side).
         momentum: Nesterov momentum.
         weight_decay: decoupled.
+        precision: in which updates are made orthogonal; bfloat16 is enough where its products are fast.
     """
 
-    def __init__(self, params: list[Tensor], lr: float, momentum: float = 0.95, weight_decay: float = 0.0) -> None:
+    def __init__(
+        self,
+        params: list[Tensor],
+        lr: float,
+        momentum: float = 0.95,
+        weight_decay: float = 0.0,
+        precision: torch.dtype = torch.float32,
+    ) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+        self.precision = precision
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:
@@ -46,7 +55,7 @@ class Muon(torch.optim.Optimizer):
                 if not state:
                     state["momentum"] = torch.zeros_like(parameter)
                 state["momentum"].lerp_(parameter.grad, 1 - group["momentum"])
-                update = orthogonalised(parameter.grad.lerp(state["momentum"], group["momentum"]))
+                update = orthogonalised(parameter.grad.lerp(state["momentum"], group["momentum"]), self.precision)
                 parameter.mul_(1 - group["lr"] * group["weight_decay"])
                 scale = max(1.0, parameter.shape[0] / parameter.shape[1]) ** 0.5
                 parameter.add_(update, alpha=-group["lr"] * scale)

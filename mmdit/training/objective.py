@@ -14,7 +14,7 @@ from mmdit.training.vocabulary import COLOURS, KINDS, OBJECT_EDITS, OBJECTS, PLA
 EDITED_PIXEL_WEIGHT = 5.0
 VISIBLE_CHANGE = 0.06  # in [−1, 1]: what counts as an edited pixel
 CHANGED_SHARE = 0.05  # of a patch's pixels: from here on it counts as changed
-PURE_NOISE_SHARE = 0.4
+PURE_NOISE_SHARE = 0.6
 SMALLEST_TIMESTEP = 0.5  # below it the weight 1/t² of the velocity loss grows no further
 
 
@@ -58,15 +58,19 @@ def visibly_changed(scenes: SceneBatch) -> Tensor:
 
 
 def edit_loss(estimate: Tensor, scenes: SceneBatch, timestep: Tensor) -> Tensor:
-    """Per-sample squared error of the estimated edit, (B,), weighted as a velocity loss and towards edited pixels."""
+    """Per-sample squared error of the estimated edit, (B,), weighted as a velocity loss and towards edited pixels.
+
+    What overshoots a target of full black or white is right: the finished picture is clamped.
+    """
     t = timestep[:, None, None, None]
     is_object = torch.tensor([kind in OBJECT_EDITS for kind in scenes.kinds], device=t.device)[:, None, None, None]
     weight = torch.where(is_object, 1 + (EDITED_PIXEL_WEIGHT - 1) * visibly_changed(scenes), 1.0)
     weight = weight / t.clamp_min(SMALLEST_TIMESTEP) ** 2
-    return (weight * (estimate - scenes.target).square()).mean(dim=(1, 2, 3))
+    overshoots = (scenes.target.abs() >= 1) & (estimate * scenes.target.sign() > 1)
+    return (weight * (estimate - scenes.target).masked_fill(overshoots, 0).square()).mean(dim=(1, 2, 3))
 
 
 def draw_timesteps(size: int, draw: torch.Generator) -> Tensor:
-    """(B,) logit-normal timesteps that favour noise, two in five of them pure noise, where every edit begins."""
+    """(B,) logit-normal timesteps that favour noise, three in five of them pure noise, where every edit begins."""
     timestep = torch.sigmoid(torch.randn(size, generator=draw) * 0.8 + 0.8)
     return torch.where(torch.rand(size, generator=draw) < PURE_NOISE_SHARE, torch.ones(size), timestep)

@@ -29,6 +29,8 @@ from mmdit.training.objective import Probe, change_loss, draw_timesteps, edit_lo
 from mmdit.training.scenes import Scenes
 
 ASKED_WEIGHT, CHANGE_WEIGHT = 0.02, 0.1
+TEXT_NOISE = 0.4  # largest standard deviation of the noise on text features, whose own is 1
+ENCODED_TOGETHER = 16  # instructions
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # malloc.h
 
 
@@ -38,6 +40,7 @@ class TrainingConfig:
     Args:
         data, out: the data folder and the run folder.
         text_encoder: folder of the frozen text encoder.
+        start_from: folder of a transformer whose weights the run starts with; None for fresh ones.
         samples: length of the whole run; the schedule spans it, so it can't be changed when resuming.
         batch: samples a step.
         seed: decides initial weights, pictures, wordings, noise.
@@ -54,6 +57,7 @@ class TrainingConfig:
     data: Path
     out: Path
     text_encoder: Path = CATALOG["mini"].source / "text_encoder"
+    start_from: Path | None = None
     samples: int = 100_000
     batch: int = 64
     seed: int = 0
@@ -96,11 +100,13 @@ class InstructionCache:
 
     def features(self, instructions: list[str]) -> tuple[Tensor, Tensor]:
         """(B, MAX_TOKENS, C) features and (B, MAX_TOKENS) mask."""
-        for instruction in instructions:
-            if instruction not in self._kept:
-                # One at a time: in a batch the last bits would depend on the company, and so on the run's history.
-                encoded = self.encoder.encode([instruction])
-                self._kept[instruction] = encoded.features[0, encoded.mask[0]].half()
+        new = [instruction for instruction in dict.fromkeys(instructions) if instruction not in self._kept]
+        for start in range(0, len(new), ENCODED_TOGETHER):
+            # Always one shape: otherwise the last bits would depend on the company, and so on the run's history.
+            some = new[start : start + ENCODED_TOGETHER]
+            encoded = self.encoder.encode(some + [""] * (ENCODED_TOGETHER - len(some)), MAX_TOKENS)
+            for instruction, features, mask in zip(some, encoded.features, encoded.mask, strict=False):
+                self._kept[instruction] = features[mask].half()
         rows = [self._kept[instruction] for instruction in instructions]
         lengths = torch.tensor([len(row) for row in rows], device=rows[0].device)
         padded = torch.zeros(len(rows), MAX_TOKENS, rows[0].shape[1], device=rows[0].device)
@@ -116,6 +122,10 @@ class Trainer:
         self.config = config
         torch.manual_seed(config.seed)
         self.model = MiniMMDiT(channels=config.channels, layers=config.layers, heads=config.channels // 48)
+        if config.start_from is not None:
+            self.model.load_state_dict(
+                MiniMMDiT.from_pretrained(config.start_from, torch_dtype=torch.float32).state_dict()
+            )
         self.model.to(config.device)
         self.averaged = {name: value.clone() for name, value in self.model.state_dict().items()}
         matrices, others = [], []
@@ -126,7 +136,9 @@ class Trainer:
         others.extend(self.probe.parameters())
         self.others = others
         self.optimizers = {
-            "muon": Muon(matrices, lr=config.matrix_rate, weight_decay=0.01),
+            "muon": Muon(
+                matrices, lr=config.matrix_rate, weight_decay=0.01, precision=getattr(torch, config.precision)
+            ),
             "adamw": torch.optim.AdamW(others, lr=config.other_rate, betas=(0.9, 0.98), weight_decay=0.0),
         }
         self.peak_rates = {"muon": config.matrix_rate, "adamw": config.other_rate}
@@ -150,6 +162,8 @@ class Trainer:
         draw = torch.Generator().manual_seed(random.Random(f"{config.seed}-noise-{self.step}").getrandbits(63))
         scenes = self.scenes.batch(self.step, config.batch)
         text, mask = self.instructions.features(scenes.instructions)
+        strength = TEXT_NOISE * torch.rand(config.batch, 1, 1, generator=draw)
+        text = text + (strength * torch.randn(text.shape, generator=draw)).to(text.device)
         withheld = torch.rand(config.batch, generator=draw) < config.unconditional_share
         mask = mask & ~withheld[:, None].to(mask.device)
         timestep = draw_timesteps(config.batch, draw).to(config.device)
