@@ -44,15 +44,20 @@ def _parser() -> argparse.ArgumentParser:
     edit.add_argument("--steps", type=int, help="sampler steps; default: the model's")
     edit.add_argument("--guidance", type=float, help="classifier-free guidance, 1 is none; default: the model's")
     edit.add_argument("--seed", type=int, help="the same seed makes the same picture; default: drawn and reported")
+    edit.add_argument("--maps", type=Path, help="also record the joint attention, into this .npz")
     edit.set_defaults(run=_edit)
 
     models = commands.add_parser("models", help="list the editors")
     models.set_defaults(run=_models)
 
+    _add_maps(commands)
+    _add_bench(commands)
+
     train = commands.add_parser("train", help="train the embedded editor")
     train.add_argument("--data", type=Path, required=True, help="folder that mmdit.training.prepare filled")
     train.add_argument("--out", type=Path, required=True, help="run folder; an interrupted run in it is continued")
     train.add_argument("--samples", type=int, default=100_000)
+    train.add_argument("--start-from", type=Path, help="folder of a transformer to go on from; default: fresh weights")
     train.add_argument("--batch", type=int, default=64)
     train.add_argument("--seed", type=int, default=0)
     train.add_argument("--device", default="cpu", help="cpu or cuda")
@@ -71,6 +76,35 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_maps(commands: argparse._SubParsersAction) -> None:
+    maps = commands.add_parser("maps", help="look at recorded attention").add_subparsers(
+        required=True, metavar="COMMAND"
+    )
+    show = maps.add_parser("show", help="draw one word's attention")
+    show.add_argument("maps", type=Path, metavar="MAPS.npz", help="what `edit --maps` wrote")
+    show.add_argument("--word", required=True, help="a word of the instruction")
+    show.add_argument("-o", "--output", type=Path, required=True, help=".png, or .gif through the steps or layers")
+    show.add_argument("--direction", default="image_to_text", help="image_to_text or text_to_image")
+    show.add_argument("--stream", action="append", help="target or reference:0, …; default: all")
+    show.add_argument("--layer", action="append", help="a layer's name or position; default: the most telling ones")
+    show.add_argument("--step", type=int, help="position of one recorded step; default: the mean")
+    show.add_argument("--picture", type=Path, help="the edited picture, to draw over")
+    show.add_argument("--reference", type=Path, action="append", help="the reference pictures, in order")
+    show.add_argument("--colour-map", default="magma", help="magma, viridis, inferno or cividis")
+    show.set_defaults(run=_show_maps)
+
+
+def _add_bench(commands: argparse._SubParsersAction) -> None:
+    bench = commands.add_parser("bench", help="measure what things cost here").add_subparsers(
+        required=True, metavar="COMMAND"
+    )
+    attention = bench.add_parser("attention", help="recording attention against a plain run and against full maps")
+    attention.add_argument("--tokens", type=int, nargs="+", default=[1024, 2304, 4096], help="image tokens, squares")
+    attention.add_argument("--repeats", type=int, default=5, help="timed runs of each mode")
+    attention.add_argument("--json", type=Path, help="also write the numbers here")
+    attention.set_defaults(run=_bench_attention)
+
+
 def _edit(arguments: argparse.Namespace) -> int:
     from mmdit.images import load_image, save_png
 
@@ -83,13 +117,16 @@ def _edit(arguments: argparse.Namespace) -> int:
         )
     if not arguments.output.parent.is_dir():
         raise ValueError(f"output folder {str(arguments.output.parent)!r} does not exist; make it first")
+    _check_maps_file(arguments.maps)
     loaded = [load_image(picture) for picture in pictures]
 
+    from mmdit.attention.spec import RecordSpec
     from mmdit.editor import EditRequest, StepProgress, load_editor
 
     request = EditRequest(
         images=loaded, instruction=instruction,
         seed=arguments.seed, steps=arguments.steps, guidance=arguments.guidance,
+        record=None if arguments.maps is None else RecordSpec(steps="all"),
     )  # fmt: skip
     request.check()
     editor = load_editor(arguments.model, arguments.device)
@@ -100,9 +137,45 @@ def _edit(arguments: argparse.Namespace) -> int:
 
     result = editor.edit(request, on_step=show if sys.stderr.isatty() else None)
     save_png(result.image, arguments.output, result.settings)
+    if result.maps is not None:
+        result.maps.save(arguments.maps)
     for warning in result.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     print(f"{arguments.output}  seed {result.settings['seed']}  {result.timings['total']:.1f} s")
+    return 0
+
+
+def _check_maps_file(file: Path | None) -> None:
+    if file is None:
+        return
+    if file.suffix != ".npz":
+        raise ValueError(f"maps file {str(file)!r} must end in .npz")
+    if not file.parent.is_dir():
+        raise ValueError(f"maps folder {str(file.parent)!r} does not exist; make it first")
+
+
+def _show_maps(arguments: argparse.Namespace) -> int:
+    from mmdit.attention.figure import draw_word
+    from mmdit.attention.maps import AttentionMaps
+    from mmdit.images import load_image
+
+    maps = AttentionMaps.load(arguments.maps)
+    pictures = {f"reference:{index}": load_image(file) for index, file in enumerate(arguments.reference or [])}
+    if arguments.picture is not None:
+        pictures["target"] = load_image(arguments.picture)
+    layers = arguments.layer and [int(layer) if layer.lstrip("-").isdigit() else layer for layer in arguments.layer]
+    draw_word(
+        maps, arguments.word, arguments.output, direction=arguments.direction, streams=arguments.stream, layers=layers,
+        step=arguments.step, pictures=pictures, colour_map=arguments.colour_map,
+    )  # fmt: skip
+    print(arguments.output)
+    return 0
+
+
+def _bench_attention(arguments: argparse.Namespace) -> int:
+    from mmdit.attention.bench import bench
+
+    bench(tuple(arguments.tokens), arguments.repeats, arguments.json)
     return 0
 
 
@@ -122,6 +195,7 @@ def _train(arguments: argparse.Namespace) -> int:
             data=arguments.data,
             out=arguments.out,
             samples=arguments.samples,
+            start_from=arguments.start_from,
             batch=arguments.batch,
             seed=arguments.seed,
             device=arguments.device,

@@ -16,6 +16,8 @@ from PIL import Image
 from torch import nn
 
 from mmdit import images
+from mmdit.attention.maps import AttentionMaps
+from mmdit.attention.spec import RecordSpec
 from mmdit.catalog import CATALOG, ModelEntry
 
 MAX_INSTRUCTION = 1000
@@ -42,6 +44,7 @@ class EditRequest:
         steps: sampler steps, 1 to 100; None for the model's default.
         guidance: classifier-free guidance, 0 to 20, 1 being none; None for the model's default.
         size: (width, height) of the result; None for the first picture's own.
+        record: what to record of the joint attention; None for nothing.
     """
 
     images: list[Image.Image]
@@ -50,6 +53,7 @@ class EditRequest:
     steps: int | None = None
     guidance: float | None = None
     size: tuple[int, int] | None = None
+    record: RecordSpec | None = None
 
     def check(self) -> None:
         """Raises EditError: a value out of range, with the value and the remedy."""
@@ -98,12 +102,14 @@ class EditResult:
         settings: all that is needed to make it again, JSON-ready.
         timings: stage → seconds.
         warnings: sentences for the person who asked.
+        maps: what every joint attention looked at; None unless asked for.
     """
 
     image: Image.Image
     settings: dict[str, Any]
     timings: dict[str, float]
     warnings: tuple[str, ...] = field(default=())
+    maps: AttentionMaps | None = None
 
 
 class Editor:
@@ -125,7 +131,8 @@ class Editor:
             on_step: called after every step, from the calling thread.
 
         Raises:
-            EditError: a value out of range. ImageError: an unusable picture. EditCancelled: as ``on_step`` did.
+            EditError: a value out of range. ImageError: an unusable picture. RecordError: a recording that can't
+                be made. EditCancelled: as ``on_step`` did.
         """
         started = time.perf_counter()
         request.check()
@@ -142,7 +149,7 @@ class Editor:
 
         output = self._family.edit(
             pictures, request.instruction,
-            steps=request.steps, guidance=request.guidance, seed=request.seed, on_step=report,
+            steps=request.steps, guidance=request.guidance, seed=request.seed, record=request.record, on_step=report,
         )  # fmt: skip
         finished = time.perf_counter()
         settings = {
@@ -157,7 +164,8 @@ class Editor:
             "machine": platform.machine(),
         }
         timings = {"prepare": prepared - started, "edit": finished - prepared, "total": finished - started}
-        return EditResult(output.image, settings, timings, output.warnings)
+        maps = None if output.maps is None else replace(output.maps, metadata=output.maps.metadata | settings)
+        return EditResult(output.image, settings, timings, output.warnings, maps)
 
 
 def _check_range(name: str, value: float | None, low: float, high: float, whole: bool = False) -> None:

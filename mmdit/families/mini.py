@@ -5,6 +5,7 @@ The transformer works at about 128 × 128; the edit that it finds is carried to 
 
 import math
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from PIL import Image
 from torch import Tensor
 
 from mmdit import images
+from mmdit.attention.maps import AttentionMaps
+from mmdit.attention.recorder import Recorder, observing
+from mmdit.attention.spec import EditTokens, RecordSpec
 from mmdit.model import checkpoint
 from mmdit.model.edit_field import EditField, carry
 from mmdit.model.sampling import Solver, sample
@@ -26,10 +30,11 @@ OnStep = Callable[[int, Image.Image], None]
 
 @dataclass(frozen=True)
 class FamilyOutput:
-    """The edited picture, and what its maker should know about it."""
+    """The edited picture, what its maker should know about it, and what the model looked at if that was recorded."""
 
     image: Image.Image
     warnings: tuple[str, ...]
+    maps: AttentionMaps | None
 
 
 class MiniEditor:
@@ -52,16 +57,19 @@ class MiniEditor:
         steps: int,
         guidance: float,
         seed: int,
+        record: RecordSpec | None = None,
         on_step: OnStep | None = None,
     ) -> FamilyOutput:
         """Edit the first picture.
 
         Args:
             pictures: upright RGB; exactly one.
+            record: what to record of the joint attention; None for nothing.
             on_step: called with (steps done, preview at the working size); what it raises ends the edit.
 
         Raises:
-            ValueError: more than one picture.
+            ValueError: more than one picture, or an instruction without a word.
+            RecordError: a recording that can't be made.
         """
         if len(pictures) != 1:
             raise ValueError(f"{len(pictures)} pictures were given; the embedded editor edits exactly one")
@@ -69,17 +77,32 @@ class MiniEditor:
         height, width = working_size(*source.shape[-2:])
         working = images.resize(source, height, width)
         text = self.text_encoder.encode([instruction]).to(self.device)
+        if not text.words[0]:
+            raise ValueError(f"the instruction {instruction!r} holds no word; say in words what to do")
 
         def preview(done: int, clean: Tensor) -> None:
             if on_step is not None:
                 on_step(done, images.to_image(clean))
 
-        field = edit_field(
-            self.transformer, self.text_encoder, working, text,
-            steps=steps, guidance=guidance, seeds=[seed], on_step=preview,
-        )  # fmt: skip
+        recorder = None if record is None else self._recorder(record, text, working, steps, guidance)
+        with nullcontext() if recorder is None else observing(self.transformer, recorder):
+            field = edit_field(
+                self.transformer, self.text_encoder, working, text,
+                steps=steps, guidance=guidance, seeds=[seed], on_step=preview,
+            )  # fmt: skip
         edited = carry(field, working, source)
-        return FamilyOutput(images.to_image(edited), _warnings(text, source, edited))
+        maps = None if recorder is None else recorder.maps()
+        return FamilyOutput(images.to_image(edited), _warnings(text, source, edited), maps)
+
+    def _recorder(self, spec: RecordSpec, text: TextFeatures, working: Tensor, steps: int, guidance: float) -> Recorder:
+        tokens = EditTokens(
+            layout=self.transformer.layout(text.features.shape[1], *working.shape[-2:]),
+            words=tuple((word, tuple(range(span.start, span.stop))) for word, span in text.words[0]),
+            steps=steps,
+            calls_per_step=1 if guidance == 1.0 else 2,
+        )
+        layers = tuple(f"transformer_blocks.{index}.attn" for index in range(self.transformer.config.layers))
+        return Recorder(spec, tokens, layers, self.transformer.config.heads, self.device)
 
 
 @torch.inference_mode()
@@ -104,12 +127,12 @@ def edit_field(
 
     def estimate(noisy: Tensor, timestep: float) -> Tensor:
         moment = torch.full((len(seeds),), timestep, device=working.device)
-        field = transformer(noisy, working, text.features, text.mask, moment).confined()
+        field = transformer(noisy, working, text.features, text.mask, timestep=moment).confined()
         if nothing is not None:
-            unconditional = transformer(noisy, working, nothing.features, nothing.mask, moment).confined()
+            unconditional = transformer(noisy, working, nothing.features, nothing.mask, timestep=moment).confined()
             field = unconditional.mix(field, guidance)
         found[:] = [field]
-        return field.apply(working)
+        return field.apply(working).clamp(-1, 1)
 
     sample(estimate, noise, steps, solver, on_step)
     return found[0]

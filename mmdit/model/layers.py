@@ -14,7 +14,7 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mmdit.attention.fused import attention
+from mmdit.attention.fused import OnAttention, attention, attention_with_lse
 
 
 def timestep_embedding(timestep: Tensor, channels: int) -> Tensor:
@@ -71,11 +71,15 @@ class FeedForward(nn.Module):
 
 
 class JointAttention(nn.Module):
-    """One softmax over [text; image]; each stream has its own projections and its own QK-RMSNorm."""
+    """One softmax over [text; image]; each stream has its own projections and its own QK-RMSNorm.
+
+    ``on_attention``, where it is set, is told of every call: query, key, log-sum-exp, mask, scale (None: 1 / √D).
+    """
 
     def __init__(self, channels: int, heads: int, epsilon: float = 1e-6) -> None:
         super().__init__()
         self.heads = heads
+        self.on_attention: OnAttention | None = None
         for name in ("to_q", "to_k", "to_v", "add_q_proj", "add_k_proj", "add_v_proj", "to_add_out"):
             setattr(self, name, nn.Linear(channels, channels))
         self.to_out = nn.ModuleList([nn.Linear(channels, channels)])
@@ -96,7 +100,13 @@ class JointAttention(nn.Module):
 
         query, key = (rotate(torch.cat(parts, dim=1), rotary).transpose(1, 2) for parts in (query, key))
         value = torch.cat(value, dim=1).transpose(1, 2).to(query.dtype)
-        joint = rearrange(attention(query, key, value, mask=mask), "b h s d -> b s (h d)")
+        if self.on_attention is None:
+            attended = attention(query, key, value, mask=mask)
+        else:
+            found = attention_with_lse(query, key, value, mask=mask)
+            self.on_attention(query, key, found.lse, mask, None)
+            attended = found.output
+        joint = rearrange(attended, "b h s d -> b s (h d)")
 
         text_length = text.shape[1]
         return self.to_out[0](joint[:, text_length:]), self.to_add_out(joint[:, :text_length])
