@@ -1,4 +1,4 @@
-"""Make the README's picture from the running studio.
+"""Make the README's pictures from the running studio.
 
 python tests/screenshots.py
 """
@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Page, sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "assets" / "screenshots"
@@ -18,7 +18,7 @@ SIZES = {"studio": (1440, 900, "light"), "phone": (390, 844, "dark")}
 
 
 def main(folder: Path) -> None:
-    """One edit of an example, pictured at every size."""
+    """One edit of an example, pictured at every size, and the attention of another."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with tempfile.TemporaryDirectory() as outputs, sync_playwright() as driver:
@@ -30,17 +30,30 @@ def main(folder: Path) -> None:
             for name, (width, height, theme) in SIZES.items():
                 page = browser.new_page(viewport={"width": width, "height": height})
                 page.goto(f"http://127.0.0.1:{port}/?__theme={theme}")
-                page.click("#examples [data-name='coffee.jpg']")
-                page.wait_for_selector("#source img")
-                page.click("#edit")
-                page.wait_for_selector("#status .done", timeout=120_000)
-                page.wait_for_selector("#stage .after")
-                page.wait_for_timeout(800)
+                edit_example(page, "coffee.jpg")
                 page.screenshot(path=folder / f"{name}.png")
                 page.close()
+            page = browser.new_page(viewport={"width": 1280, "height": 860})
+            page.goto(f"http://127.0.0.1:{port}/?__theme=light")
+            edit_example(page, "meadow.jpg")
+            page.click("#look-inside")
+            page.click("#explorer .chip[aria-label='cat']")
+            page.wait_for_timeout(1500)
+            page.screenshot(path=folder / "explorer.png")
         finally:
             process.terminate()
             process.wait(30)
+
+
+def edit_example(page: Page, name: str) -> None:
+    """Take an example and wait until its edit is on show."""
+    page.click(f"#examples [data-name='{name}']")
+    page.wait_for_selector("#source img")
+    page.click("#edit")
+    page.wait_for_function("document.querySelector('#status .busy, #status .done')")
+    page.wait_for_selector("#status .done", timeout=120_000)
+    page.wait_for_selector("#stage .after")
+    page.wait_for_timeout(800)
 
 
 if __name__ == "__main__":

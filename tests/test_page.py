@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mmdit.attention.maps import AttentionMaps
 from mmdit.images import read_settings
 from mmdit.model import checkpoint
 from mmdit.model.text import TextEncoder
@@ -276,6 +277,25 @@ def test_a_recent_result_brings_back_picture_instruction_and_settings(
     page.click("#options button >> nth=0")
     assert page.input_value("#seed input") == str(read_settings(older)["seed"])
     assert not page.is_checked("#random-seed input")
+
+
+def test_look_inside_shows_what_the_edit_looked_at(page, studio: Studio, photograph_file: Path) -> None:
+    result = make_one(page, studio, photograph_file, "make the balloon green")
+    maps = AttentionMaps.load(result.with_suffix(".maps.npz"))
+    page.click("#look-inside")
+    page.wait_for_selector("#explorer .explorer:visible")
+    page.wait_for_selector("#explorer .chip:visible")
+    assert page.locator("#explorer .chip").evaluate_all("chips => chips.map(chip => chip.ariaLabel)") == list(
+        maps.words
+    )
+    assert maps.metadata["instruction"] == page.inner_text("#explorer .instruction").strip("“”")
+    page.click("#explorer .chip[aria-label='balloon']")
+    page.wait_for_function("document.querySelectorAll('#explorer tbody tr').length > 3")
+
+    page.get_by_role("tab", name="Edit").click()
+    make_one(page, studio, photograph_file, "make it sepia")
+    page.get_by_role("tab", name="Look inside").click()
+    page.wait_for_selector("#explorer .chip[aria-label='sepia']:visible")
 
 
 def test_before_and_after_are_compared_by_dragging(page, studio: Studio, photograph_file: Path) -> None:

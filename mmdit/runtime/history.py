@@ -1,4 +1,4 @@
-"""What was made, on disk: one folder, two PNG files an edit, each with the settings in a text chunk.
+"""What was made, on disk: one folder, two PNG files an edit, each with the settings in a text chunk, and its maps.
 
 In: an `EditResult` and its source. Out: files whose names sort by time. Knows neither jobs nor the page.
 """
@@ -25,6 +25,7 @@ class Entry:
     Args:
         name: unique in its folder; sorts by time.
         result, source: PNG files.
+        maps: the recorded attention, an .npz; None when there is none.
         settings: all that is needed to make it again.
     """
 
@@ -32,6 +33,7 @@ class Entry:
     result: Path
     source: Path
     settings: dict[str, Any]
+    maps: Path | None = None
 
 
 class History:
@@ -43,7 +45,7 @@ class History:
         self._read: dict[str, Entry] = {}  # entries never change, and a large PNG takes long to read
 
     def save(self, result: "EditResult", source: Image.Image) -> Entry:
-        """Write a result and its source. The result comes last: where it is, its source is too.
+        """Write a result, its source and its maps. The result comes last: where it is, the others are too.
 
         Args:
             source: as it was given to the editor, upright.
@@ -56,12 +58,16 @@ class History:
         with self._lock:
             self.folder.mkdir(parents=True, exist_ok=True)
             name = self._free_name()
-            entry = Entry(name, self._result(name), self._source(name), result.settings)
+            maps = None if result.maps is None else self._maps(name)
+            entry = Entry(name, self._result(name), self._source(name), result.settings, maps)
             try:
                 images.save_png(images.prepare(source), entry.source, result.settings)
+                if result.maps is not None:
+                    result.maps.save(maps)
                 images.save_png(result.image, entry.result, result.settings)
             except BaseException:
                 entry.source.unlink(missing_ok=True)
+                self._maps(name).unlink(missing_ok=True)
                 raise
             self._read[name] = entry
         return entry
@@ -89,7 +95,8 @@ class History:
                 return None
             if not isinstance(settings, dict):
                 return None
-            self._read[name] = Entry(name, self._result(name), self._source(name), settings)
+            maps = self._maps(name) if self._maps(name).is_file() else None
+            self._read[name] = Entry(name, self._result(name), self._source(name), settings, maps)
         return self._read[name]
 
     def _free_name(self) -> str:
@@ -103,3 +110,6 @@ class History:
 
     def _source(self, name: str) -> Path:
         return self.folder / f"{name}.source.png"
+
+    def _maps(self, name: str) -> Path:
+        return self.folder / f"{name}.maps.npz"

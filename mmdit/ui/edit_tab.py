@@ -94,6 +94,7 @@ class EditTab:
         self.stage = gr.HTML(markup.nothing_yet(), elem_id="stage")
         with gr.Row(elem_classes="actions"):
             self.download = gr.DownloadButton("Download PNG", visible=False, elem_id="download", min_width=140)
+            self.look_inside = gr.Button("Look inside", visible=False, elem_id="look-inside", min_width=140)
             self.again = gr.Button("Edit this result again", visible=False, elem_id="again", min_width=180)
             self.undo = gr.Button("Back to the earlier picture", visible=False, elem_id="undo", min_width=180)
 
@@ -113,7 +114,8 @@ class EditTab:
         self.view = gr.State(View())
         self.drawn = gr.State(())
         timer = gr.Timer(POLL_SECONDS)
-        right = [self.status, self.stage, self.edit, self.cancel, self.download, self.again, self.undo]
+        results = [self.download, self.look_inside, self.again, self.undo]
+        right = [self.status, self.stage, self.edit, self.cancel, *results]
         left = [self.source, self.instruction, self.seed, self.random_seed, self.steps, self.guidance]
         everything = [self.view, self.drawn, *right, *left, self.recent]
         quiet = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
@@ -218,6 +220,11 @@ class EditTab:
 
     # ---- what the page shows
 
+    def shown_name(self, view: View) -> str:
+        """The name of the result on show; "" when there is none."""
+        entry = shown_entry(view, self.jobs)
+        return entry.name if entry is not None else ""
+
     def _watch(self, view: View, drawn: tuple) -> Any:
         """The timer's look at the job: redraw if it has moved."""
         if moment(view, self.jobs) == drawn:
@@ -241,6 +248,7 @@ class EditTab:
             self.edit: gr.update(interactive=not active),
             self.cancel: gr.update(interactive=active),
             self.download: gr.update(value=entry and str(entry.result), visible=entry is not None),
+            self.look_inside: gr.update(visible=entry is not None and entry.maps is not None),
             self.again: gr.update(visible=entry is not None and view.before != entry.name),
             self.undo: gr.update(visible=bool(view.before) and not active),
         }
@@ -271,6 +279,7 @@ class EditTab:
     # ---- the model
 
     def _submit(self, source: str | None, instruction: str, seed: int | None, steps: int, guidance: float) -> Job:
+        from mmdit.attention.spec import RecordSpec
         from mmdit.editor import EditError, EditRequest
 
         if source is None:
@@ -278,8 +287,11 @@ class EditTab:
         if not instruction.strip():
             raise EditError('the instruction is empty; say what to do, for example "make it black and white"')
         picture, _ = _read_upload(source)
-        seed = None if seed is None else int(seed)
-        return self.jobs.submit(EditRequest([picture], instruction.strip(), seed, int(steps), float(guidance)))
+        request = EditRequest(
+            [picture], instruction.strip(), seed=None if seed is None else int(seed), steps=int(steps),
+            guidance=float(guidance), record=RecordSpec(steps="all", heads="all", patches="all", dtype="float16"),
+        )  # fmt: skip
+        return self.jobs.submit(request)
 
     def _serve(
         self, image: str | None, instruction: str, seed: int | None, steps: int, guidance: float

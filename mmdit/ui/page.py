@@ -3,6 +3,7 @@
 Nothing on it comes from another machine: system fonts, no analytics, no sharing.
 """
 
+import tempfile
 from pathlib import Path
 
 import gradio as gr
@@ -11,6 +12,7 @@ from mmdit.catalog import ASSETS, ModelEntry
 from mmdit.runtime.jobs import Jobs
 from mmdit.ui import markup
 from mmdit.ui.edit_tab import EditTab
+from mmdit.ui.explorer import ExplorerTab
 
 EXAMPLES = ASSETS / "examples"
 STYLE = Path(__file__).with_name("style.css")
@@ -33,29 +35,39 @@ def serve(jobs: Jobs, model: ModelEntry, host: str, port: int) -> None:
     Raises:
         ValueError: the model can't be loaded.
     """
-    page = _build(jobs, model)
-    address = _launch(page, jobs, host, port)
-    print(f"MMDiT Studio is at {address}", flush=True)
-    if error := jobs.wait_until_loaded():
-        raise ValueError(error)
-    page.block_thread()
+    with tempfile.TemporaryDirectory(prefix="mmdit-maps-", ignore_cleanup_errors=True) as maps:
+        page = _build(jobs, model, Path(maps))
+        address = _launch(page, [jobs.history.folder, EXAMPLES, Path(maps)], host, port)
+        print(f"MMDiT Studio is at {address}", flush=True)
+        if error := jobs.wait_until_loaded():
+            raise ValueError(error)
+        page.block_thread()
 
 
-def _build(jobs: Jobs, model: ModelEntry) -> gr.Blocks:
+def _build(jobs: Jobs, model: ModelEntry, maps: Path) -> gr.Blocks:
+    """The page; ``maps`` is the folder that the explorer's bytes pass through."""
     with gr.Blocks(title="MMDiT Studio", analytics_enabled=False) as page:
         gr.HTML(markup.header(model.name))
-        EditTab(page, jobs, model, EXAMPLES)
+        with gr.Tabs(elem_id="tabs") as tabs:
+            with gr.Tab("Edit", id="edit"):
+                edit = EditTab(page, jobs, model, EXAMPLES)
+            with gr.Tab("Look inside", id="inside") as inside:
+                explorer = ExplorerTab(page, jobs.history, maps)
+        quiet = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+        inside.select(lambda view: explorer.show(edit.shown_name(view)), [edit.view], [explorer.view], **quiet)
+        edit.look_inside.click(lambda: gr.update(selected="inside"), None, [tabs], **quiet)
     return page
 
 
-def _launch(page: gr.Blocks, jobs: Jobs, host: str, port: int) -> str:
+def _launch(page: gr.Blocks, folders: list[Path], host: str, port: int) -> str:
+    """Serve the page and the files of some folders; returns the address."""
     _, address, _ = page.launch(
         server_name=host,
         server_port=port,
         theme=_theme(),
         css_paths=STYLE,
         js=CONTROL_ENTER,
-        allowed_paths=[str(jobs.history.folder), str(EXAMPLES)],
+        allowed_paths=[str(folder) for folder in folders],
         max_file_size=MAX_UPLOAD,
         footer_links=["api"],
         run_history=False,
