@@ -21,6 +21,7 @@ from torch.nn import functional
 from mmdit import images
 from mmdit.catalog import ASSETS, CATALOG
 from mmdit.families.mini import MiniEditor, edit_field
+from mmdit.training import localisation
 from mmdit.training.objective import VISIBLE_CHANGE
 from mmdit.training.photo_edits import photo_edit
 from mmdit.training.scenes import MAX_OBJECTS, SceneBatch, Scenes
@@ -199,6 +200,7 @@ def evaluate(model: str, data: Path, out: Path, steps: tuple[int, ...], per_kind
         "seen_wordings": {str(count): run(editor, iter(held_out), count) for count in steps},
         **{f"unseen_{wording}": run(editor, held_out.worded(wording), default) for wording in UNSEEN},
         "full_size": run_full_size(editor, _whole_photographs(held_out), default),
+        "attention": localisation.localisation(editor, list(held_out)),
     }
     out.mkdir(parents=True, exist_ok=True)
     (out / "results.json").write_text(json.dumps(results, indent=2))
@@ -226,4 +228,4 @@ def table(results: dict[str, Any]) -> str:
                 lines.append("{:16} {:6.1f} {:9.1f} {:7.3f} {:8.1f} {:8.3f} {:10.1f}".format(kind, *cells))
     lines.append("\nfull size, dB (worst)")
     lines += [f"{kind:16} {row['psnr']:6.1f} ({row['worst']:.1f})" for kind, row in results["full_size"].items()]
-    return "\n".join(lines)
+    return "\n".join(lines) + "\n" + localisation.table(results["attention"])
