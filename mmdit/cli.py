@@ -111,13 +111,9 @@ def _edit(arguments: argparse.Namespace) -> int:
     *pictures, instruction = arguments.images
     if not pictures:
         raise ValueError(f"only {instruction!r} was given; give a picture and then the instruction in quotes")
-    if arguments.output.suffix.lower() != ".png":
-        raise ValueError(
-            f"output {str(arguments.output)!r} must end in .png, which keeps the settings with the picture"
-        )
-    if not arguments.output.parent.is_dir():
-        raise ValueError(f"output folder {str(arguments.output.parent)!r} does not exist; make it first")
-    _check_maps_file(arguments.maps)
+    _check_output(arguments.output, ".png")
+    if arguments.maps is not None:
+        _check_output(arguments.maps, ".npz")
     loaded = [load_image(picture) for picture in pictures]
 
     from mmdit.attention.spec import RecordSpec
@@ -145,13 +141,12 @@ def _edit(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _check_maps_file(file: Path | None) -> None:
-    if file is None:
-        return
-    if file.suffix != ".npz":
-        raise ValueError(f"maps file {str(file)!r} must end in .npz")
+def _check_output(file: Path, *suffixes: str) -> None:
+    """Raises ValueError for a file that could not be written, before there is work to lose."""
+    if file.suffix.lower() not in suffixes or file.is_dir():
+        raise ValueError(f"output {str(file)!r} must be a file that ends in {' or '.join(suffixes)}")
     if not file.parent.is_dir():
-        raise ValueError(f"maps folder {str(file.parent)!r} does not exist; make it first")
+        raise ValueError(f"output folder {str(file.parent)!r} does not exist; make it first")
 
 
 def _show_maps(arguments: argparse.Namespace) -> int:
@@ -159,6 +154,7 @@ def _show_maps(arguments: argparse.Namespace) -> int:
     from mmdit.attention.maps import AttentionMaps
     from mmdit.images import load_image
 
+    _check_output(arguments.output, ".png", ".gif")
     maps = AttentionMaps.load(arguments.maps)
     pictures = {f"reference:{index}": load_image(file) for index, file in enumerate(arguments.reference or [])}
     if arguments.picture is not None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mmdit.attention.maps import DIRECTIONS, AttentionMaps
 from mmdit.catalog import CATALOG
 from mmdit.cli import main
 from mmdit.images import load_image, read_settings
@@ -129,6 +130,126 @@ def test_an_edit_keeps_the_size_and_its_settings_and_repeats(
     settings = read_settings(files[0])
     wanted = {"instruction": "Make it brighter", "steps": 3, "guidance": 1.5, "seed": 11, "size": [120, 90]}
     assert wanted.items() <= settings.items()
+
+
+# ---- attention maps ----
+
+
+@pytest.fixture(scope="module")
+def recorded(
+    tmp_path_factory: pytest.TempPathFactory, photograph: Image.Image, tiny_editor_folder: Path
+) -> dict[str, Path]:
+    """A picture, its edit with maps and without, made by the command line."""
+    folder = tmp_path_factory.mktemp("recorded")
+    files = {name: folder / name for name in ("in.png", "with.png", "without.png", "maps.npz")}
+    photograph.resize((120, 90)).save(files["in.png"])
+    for output, more in {"with.png": ["--maps", files["maps.npz"]], "without.png": []}.items():
+        arguments = ["edit", files["in.png"], "Make the sky bluer, the sky", "-o", files[output], *more]
+        arguments += ["--model", tiny_editor_folder, "--steps", 3, "--guidance", 1.5, "--seed", 11, "--device", "cpu"]
+        assert main([str(argument) for argument in arguments]) == 0
+    assert sorted(folder.iterdir()) == sorted(files.values())
+    return files
+
+
+def test_recording_leaves_the_picture_and_its_settings_as_they_were(recorded: dict[str, Path]) -> None:
+    first, second = (np.asarray(load_image(recorded[name])) for name in ("with.png", "without.png"))
+    np.testing.assert_array_equal(first, second)
+    assert read_settings(recorded["with.png"]) == read_settings(recorded["without.png"])
+
+
+def test_the_maps_of_an_edit_say_what_edit_it_was(recorded: dict[str, Path]) -> None:
+    maps = AttentionMaps.load(recorded["maps.npz"])
+    assert maps.metadata.items() >= read_settings(recorded["with.png"]).items()
+    assert (maps.metadata["instruction"], maps.metadata["seed"]) == ("Make the sky bluer, the sky", 11)
+    assert maps.directions == DIRECTIONS
+    assert {"make", "the", "sky", "the#2", "sky#2"} <= set(maps.words)
+    assert (len(maps.steps), len(maps.layers)) == (3, 2)
+    assert np.isfinite(maps.select()).all()
+
+
+@pytest.mark.parametrize("maps", ["maps.png", "maps", "missing/maps.npz", "in.png/maps.npz"])
+def test_a_maps_file_that_cannot_be_written_is_refused_before_the_edit(
+    maps: str, picture: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mmdit.editor.load_editor", lambda *_: pytest.fail("the editor was loaded"))
+    output = picture.parent / "out" / "out.png"
+    arguments = ["edit", picture, "make it brighter", "-o", output, "--maps", output.parent / maps]
+    assert_refused(run(capsys, *arguments), Path(maps).parent.name or maps, output.parent)
+
+
+SHOWN: dict[str, tuple[list[str], int]] = {
+    "every stream": ([], 2),
+    "one of them": (["--stream", "target", "--direction", "text_to_image"], 1),
+    "some layers of a step": (["--layer", "0", "--layer", "transformer_blocks.1.attn", "--step", "-1"], 2),
+    "over its pictures": (["--picture", "with.png", "--reference", "in.png", "--colour-map", "viridis"], 2),
+}
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_a_word_is_shown(
+    name: str,
+    recorded: dict[str, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    options, streams = SHOWN[name]
+    monkeypatch.chdir(recorded["in.png"].parent)
+    for ending in ("png", "gif"):
+        output = tmp_path / f"shown.{ending}"
+        arguments = ["maps", "show", "maps.npz", "--word", "sky", "-o", output, *options]
+        assert run(capsys, *arguments) == (0, f"{output}\n", "")
+        with Image.open(output) as opened:
+            assert opened.size == (streams * 396 + 86, 450)
+            assert getattr(opened, "n_frames", 1) == (1 if ending == "png" else 2 if "--step" in options else 3)
+    assert read_settings(tmp_path / "shown.png")["edit"]["seed"] == 11
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+NOT_SHOWN: dict[str, tuple[list[str], str]] = {
+    "an unknown word": (["maps.npz", "--word", "dog"], "'dog'"),
+    "an unknown layer": (["maps.npz", "--word", "sky", "--layer", "attn"], "'attn'"),
+    "a layer too far": (["maps.npz", "--word", "sky", "--layer", "2"], "position 2"),
+    "a layer too far back": (["maps.npz", "--word", "sky", "--layer", "-3"], "position -3"),
+    "a step too far": (["maps.npz", "--word", "sky", "--step", "3"], "3"),
+    "a step in words": (["maps.npz", "--word", "sky", "--step", "last"], "last"),
+    "an unknown stream": (["maps.npz", "--word", "sky", "--stream", "reference:9"], "reference:9"),
+    "an unknown direction": (["maps.npz", "--word", "sky", "--direction", "sideways"], "sideways"),
+    "an unknown colour map": (["maps.npz", "--word", "sky", "--colour-map", "jet"], "'jet'"),
+    "a missing picture": (["maps.npz", "--word", "sky", "--picture", "none.png"], "none.png"),
+    "a reference too many": (["maps.npz", "--word", "sky", *2 * ["--reference", "in.png"]], "reference:1"),
+    "a missing file": (["none.npz", "--word", "sky"], "none.npz"),
+    "a picture as maps": (["in.png", "--word", "sky"], "in.png"),
+    "a damaged file": (["damaged.npz", "--word", "sky"], "damaged.npz"),
+    "no word": (["maps.npz"], "--word"),
+}
+
+
+@pytest.mark.parametrize("ending", ["png", "gif"])
+@pytest.mark.parametrize("name", NOT_SHOWN)
+def test_what_cannot_be_shown_costs_one_line_and_writes_nothing(
+    name: str,
+    ending: str,
+    recorded: dict[str, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    options, named = NOT_SHOWN[name]
+    for file in (recorded["maps.npz"], recorded["in.png"]):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "damaged.npz").write_bytes(recorded["maps.npz"].read_bytes()[:-50])
+    (tmp_path / "out").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert_refused(run(capsys, "maps", "show", *options, "-o", f"out/shown.{ending}"), named, tmp_path / "out")
+
+
+@pytest.mark.parametrize("output", ["shown.jpg", "shown", "missing/shown.png", "missing/shown.gif"])
+def test_a_figure_that_cannot_be_written_costs_one_line(
+    output: str, recorded: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["maps", "show", recorded["maps.npz"], "--word", "sky", "-o", tmp_path / output]
+    assert_refused(run(capsys, *arguments), Path(output).parent.name or output, tmp_path)
 
 
 def test_models_are_listed(capsys: pytest.CaptureFixture[str]) -> None:

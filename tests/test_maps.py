@@ -274,6 +274,23 @@ def test_minus_is_exact() -> None:
     np.testing.assert_array_equal(MAPS.data["image_to_text", "target"], random_maps().data["image_to_text", "target"])
 
 
+def test_a_difference_holds_no_shares(tmp_path: Path) -> None:
+    difference = MAPS.minus(random_maps(seed=1))
+    for ask in (difference.other, difference.entropy, difference.best_layers):
+        with pytest.raises(MapsError, match="no shares"):
+            ask()
+    difference.save(tmp_path / "difference.npz")
+    assert AttentionMaps.load(tmp_path / "difference.npz").is_difference
+
+
+def test_a_map_of_zeros_tells_least() -> None:
+    values = {key: array.copy() for key, array in MAPS.data.items()}
+    values["image_to_text", "target"][:, 1] = 0
+    maps = replace(MAPS, data=values)
+    assert maps.entropy()[1] == pytest.approx(1)
+    assert maps.rank_layers()[-1][0] == MAPS.layers[1]
+
+
 def test_minus_needs_the_same_axes() -> None:
     fewer = dict(list(MAPS.data.items())[:2])
     others = {

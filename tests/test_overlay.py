@@ -12,7 +12,17 @@ from mmdit.attention import overlay as overlay_module
 from mmdit.attention.figure import draw_word
 from mmdit.attention.layout import Stream
 from mmdit.attention.maps import AttentionMaps, MapsError
-from mmdit.attention.overlay import COLOUR_MAPS, PAPER, Tile, colour_table, fitted, overlay, panel, save_animation
+from mmdit.attention.overlay import (
+    COLOUR_MAPS,
+    DIVERGING,
+    PAPER,
+    Tile,
+    colour_table,
+    fitted,
+    overlay,
+    panel,
+    save_animation,
+)
 from mmdit.images import read_settings
 
 LAYERS = tuple(f"transformer_blocks.{index}.attn" for index in range(4))
@@ -269,3 +279,14 @@ def test_a_figure_that_cannot_be_drawn_is_not_there(tmp_path: Path, photograph: 
     with pytest.raises(ValueError, match="'jet' is unknown"):
         draw_word(replace(maps, metadata={}), "cat", tmp_path / "a.png", colour_map="jet")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_difference_is_drawn_around_zero(tmp_path: Path) -> None:
+    grid = np.array([[-0.2, 0.0, 0.2]], np.float32)
+    drawn = np.asarray(overlay(None, grid, 0.2, size=(3, 1), colour_map=DIVERGING))
+    table = colour_table(DIVERGING)
+    assert (drawn[0, 0] == table[0]).all() and (drawn[0, 2] == table[255]).all()
+    assert (drawn[0, 1] == table[127]).all() or (drawn[0, 1] == table[128]).all()
+    maps = random_maps()
+    draw_word(maps.minus(maps), maps.words[0], tmp_path / "difference.png")
+    assert Image.open(tmp_path / "difference.png").size[1] > 100

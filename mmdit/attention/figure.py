@@ -10,10 +10,11 @@ import numpy as np
 from PIL import Image
 
 from mmdit.attention.maps import AttentionMaps, MapsError
-from mmdit.attention.overlay import Tile, panel, save_animation
+from mmdit.attention.overlay import DIVERGING, Tile, panel, save_animation
 from mmdit.images import save_png
 
 PATCH_PIXELS = 16  # of a stream without a picture
+MOST_NAMED = 3  # layers in a caption; of more, their number
 
 
 def draw_word(
@@ -34,7 +35,7 @@ def draw_word(
 
     Args:
         streams: their names; None for all that were recorded.
-        layers: names or positions, averaged over; None for the default view's.
+        layers: names or positions, averaged over; None for the default view's, and for all of a difference.
         step: a position; None for the mean of all, or for a GIF through all.
         pictures: stream → the picture that its map lies over.
 
@@ -50,18 +51,18 @@ def draw_word(
     animated = file.suffix.lower() == ".gif"
     if layers is None:
         through_layers = animated and (step is not None or len(maps.steps) == 1)
-        layers = maps.layers if through_layers else maps.best_layers(direction, streams[0])
+        layers = maps.layers if through_layers or maps.is_difference else maps.best_layers(direction, streams[0])
     views = _views(maps, tuple(layers), step, animated)
     heatmaps = [
         {stream: maps.heatmap(word, direction, stream, layers=of, steps=at) for stream in streams}
         for of, at, _ in views
     ]
-    limit = max(float(heatmap.max()) for view in heatmaps for heatmap in view.values())
+    limit = max(float(np.abs(heatmap).max()) for view in heatmaps for heatmap in view.values())
     frames = []
     for (_, _, title), view in zip(views, heatmaps, strict=True):
         tiles = [_tile(maps, stream, heatmap, pictures or {}) for stream, heatmap in view.items()]
         caption = f"“{word}”, {direction.replace('_', ' ')}, {title}"
-        frames.append(panel(tiles, caption, limit, colour_map=colour_map))
+        frames.append(panel(tiles, caption, limit, colour_map=DIVERGING if maps.is_difference else colour_map))
     if animated:
         save_animation(frames, file)
     else:
@@ -95,6 +96,8 @@ def _short(maps: AttentionMaps, layers: tuple[str | int, ...]) -> str:
         maps.layers[layer] if isinstance(layer, int) and -count <= layer < count else layer  # `heatmap` refuses others
         for layer in layers
     ]
+    if len(names) > MOST_NAMED:
+        return f"mean of {len(names)} layers"
     return "mean of " * (len(names) > 1) + ", ".join(
         str(name).removesuffix(".attn").replace("transformer_blocks.", "block ") for name in names
     )

@@ -43,6 +43,7 @@ class AttentionMaps:
         patches: target patches (row, column) whose reading of the references was kept.
         data: (direction or "copied_from", stream) → array with the axes above, float16 or float32.
         metadata: JSON-ready; what edit this was.
+        is_difference: True for what `minus` made: values in [−1, 1] that are no shares.
     """
 
     words: tuple[str, ...]
@@ -53,6 +54,7 @@ class AttentionMaps:
     data: dict[tuple[str, str], np.ndarray]
     patches: tuple[tuple[int, int], ...] = ()
     metadata: dict[str, Any] = field(default_factory=dict)
+    is_difference: bool = False
 
     def __post_init__(self) -> None:
         for (what, stream), values in self.data.items():
@@ -111,6 +113,7 @@ class AttentionMaps:
         words, padding, images; ``where`` may name a stream. text_to_image: (step, layer, head, word, 1, 1), what
         words read besides the recorded streams.
         """
+        self._check_shares()
         if direction == "image_to_text":
             return 1 - self.select(direction, **where).sum(axis=3, keepdims=True)
         if "stream" in where:
@@ -145,7 +148,9 @@ class AttentionMaps:
 
     def entropy(self, direction: str = "image_to_text", stream: str = "target") -> np.ndarray:
         """How spread each layer's maps are, (layer,) in [0, 1]: entropy over patches by its maximum, mean of words."""
+        self._check_shares()
         values = self.select(direction, stream).mean(axis=(0, 2)).reshape(len(self.layers), len(self.words), -1)
+        values = np.where(values.sum(axis=-1, keepdims=True) > 0, values, 1)  # a map of zeros tells nothing
         shares = values / np.maximum(values.sum(axis=-1, keepdims=True), 1e-30)
         entropy = -(shares * np.log(np.maximum(shares, 1e-30))).sum(axis=-1)
         return np.clip(entropy / np.log(max(values.shape[-1], 2)), 0, 1).mean(axis=1)
@@ -189,7 +194,7 @@ class AttentionMaps:
         if len(self.steps) != len(other.steps) or self.data.keys() != other.data.keys():
             raise MapsError("recordings with different steps, directions or streams can't be compared")
         data = {key: values.astype(np.float32) - other.data[key] for key, values in self.data.items()}
-        return replace(self, data=data, metadata={"of": self.metadata, "minus": other.metadata})
+        return replace(self, data=data, metadata={"of": self.metadata, "minus": other.metadata}, is_difference=True)
 
     def save(self, file: str | Path) -> None:
         """Write one .npz; it appears whole or not at all."""
@@ -205,6 +210,7 @@ class AttentionMaps:
             "patches": self.patches,
             "keys": list(self.data),
             "metadata": self.metadata,
+            "is_difference": self.is_difference,
         }
         partial = file.with_name(f"{file.name}.partial")
         try:
@@ -233,6 +239,10 @@ class AttentionMaps:
         if header.get("format") != FORMAT or header.get("version") != VERSION:
             raise MapsError(f"{file} holds {header.get('format')!r} {header.get('version')!r}, not {FORMAT} {VERSION}")
         return _from_header(header, arrays, file)
+
+    def _check_shares(self) -> None:
+        if self.is_difference:
+            raise MapsError("a difference of recordings holds no shares; ask one of the two recordings, or name layers")
 
     def _array(self, direction: str, stream: str) -> np.ndarray:
         self.grid(stream)
@@ -314,6 +324,7 @@ def _from_header(header: dict[str, Any], arrays: list[np.ndarray], file: str | P
             patches=tuple((row, column) for row, column in header["patches"]),
             data={(what, stream): values for (what, stream), values in zip(header["keys"], arrays, strict=True)},
             metadata=header["metadata"],
+            is_difference=bool(header["is_difference"]),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise MapsError(f"{file} is damaged: {error}") from error

@@ -13,6 +13,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 COLOUR_MAPS: tuple[str, ...] = ("magma", "viridis", "inferno", "cividis")
 """Perceptually uniform ones of matplotlib."""
+DIVERGING = "coolwarm"
+"""For differences: zero in the middle (Moreland 2009)."""
 GAP, TEXT, BAR = 12, 15, 14
 PAPER, INK = (250, 250, 249), (59, 59, 56)
 
@@ -34,8 +36,8 @@ class Tile:
 
 
 def colour_table(name: str) -> np.ndarray:
-    """(256, 3) uint8. Raises ValueError for a name that is not in `COLOUR_MAPS`."""
-    if name not in COLOUR_MAPS:
+    """(256, 3) uint8. Raises ValueError for a name that is neither in `COLOUR_MAPS` nor `DIVERGING`."""
+    if name not in (*COLOUR_MAPS, DIVERGING):
         raise ValueError(f"colour map {name!r} is unknown; use one of {', '.join(COLOUR_MAPS)}")
     from matplotlib import colormaps  # here, because it takes a third of a second
 
@@ -56,12 +58,13 @@ def overlay(
     The patch grid is stretched over the whole picture, enlarged bilinearly with patch centres where they belong.
 
     Args:
-        limit: the probability at the bright end.
+        limit: the probability at the bright end; with `DIVERGING`, −limit is at the other end.
         size: (width, height) of the result when there is no picture.
         opacity: of the map, 0 to 1; ignored when there is no picture.
     """
     width, height = size if picture is None else picture.size
-    share = np.clip(heatmap.astype(np.float32) / max(limit, 1e-30), 0, 1)
+    share = heatmap.astype(np.float32) / max(limit, 1e-30)
+    share = np.clip((share + 1) / 2 if colour_map == DIVERGING else share, 0, 1)
     enlarged = Image.fromarray(share).resize((width, height), Image.Resampling.BILINEAR)
     colours = colour_table(colour_map)[(np.asarray(enlarged) * 255).round().astype(np.uint8)]
     if picture is None:
@@ -117,13 +120,14 @@ def save_animation(frames: Sequence[Image.Image], file: str | Path, milliseconds
 
 
 def _draw_bar(sheet: Image.Image, box: tuple[int, int, int, int], limit: float, colour_map: str) -> None:
-    """The colours from 0 at the bottom to the limit at the top, with the numbers in percent."""
+    """The colours from 0 (`DIVERGING`: −limit) at the bottom to the limit at the top, with the numbers in percent."""
     left, top, right, bottom = box
     column = colour_table(colour_map)[::-1][:, None]
     bar = Image.fromarray(np.repeat(column, right - left, axis=1)).resize((right - left, bottom - top))
     sheet.paste(bar, (left, top))
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(TEXT)
     for share in (0.0, 0.5, 1.0):
-        y, percent = bottom - share * (bottom - top), 100 * share * limit
-        text = f"{percent:.0f} %" if percent > 99 else f"{percent:.2g} %"
+        value = (2 * share - 1) * limit if colour_map == DIVERGING else share * limit
+        y, percent = bottom - share * (bottom - top), 100 * value
+        text = f"{percent:.0f} %" if abs(percent) > 99 else f"{percent:.2g} %"
         draw.text((right + 5, y), text, fill=INK, font=font, anchor="lm")

@@ -156,7 +156,10 @@ def chosen_pass(spec: RecordSpec, tokens: EditTokens) -> Pass:
     if spec.conditional:
         return tokens.conditional
     if tokens.unconditional is None:
-        raise RecordError("conditional is False but this edit has no pass without the instruction that can be recorded")
+        raise RecordError(
+            "conditional is False but this edit has no pass without the instruction that can be recorded; "
+            "leave it True, or raise guidance"
+        )
     return tokens.unconditional
 
 
