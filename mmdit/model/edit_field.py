@@ -1,8 +1,9 @@
 """What the model changes in a picture, said without reference to a resolution.
 
 The transformer does not paint pixels from nothing: it predicts, for every place of the picture, a 3 × 3 colour
-matrix and an offset that are applied to the source, ``edited = source + gain · source + offset``. A change of
-colour or tone is therefore exact in every pixel, and the same field, resampled, edits the picture at any size.
+matrix, an offset and how far to soften, that are applied to the source,
+``edited = source + gain · source + offset + softness · (softened source − source)``. A change of colour, tone or
+sharpness is therefore exact in every pixel, and the same field, resampled, edits the picture at any size.
 
 Pictures are (B, 3, height, width) in [−1, 1]. Affine colour maps on a coarse grid go back to HDRNet, Gharbi et
 al. 2017 (arXiv 1707.02880).
@@ -25,20 +26,26 @@ class EditField:
     Args:
         gain: (B, 9, height, width), row-major 3 × 3 colour matrices, added to the identity.
         offset: (B, 3, height, width).
+        softness: (B, 1, height, width), 0 leaving the picture as sharp as it is, 1 replacing it by `soften`.
         change: (B, 1, rows, columns), per patch the logit that anything visible changes there; None if unknown.
     """
 
     gain: Tensor
     offset: Tensor
+    softness: Tensor
     change: Tensor | None = None
 
     def apply(self, source: Tensor) -> Tensor:
         """The edited picture at the field's own resolution, not clamped; source is (B, 3, height, width)."""
-        return source + self.gained(source, self.gain) + self.offset
+        return source + self.gained(source, self.gain) + self.offset + self.softness * (soften(source) - source)
 
     def mix(self, other: "EditField", weight: float) -> "EditField":
         """self + weight · (other − self): the field whose result is that mixture of the two results."""
-        return EditField(torch.lerp(self.gain, other.gain, weight), torch.lerp(self.offset, other.offset, weight))
+        return EditField(
+            torch.lerp(self.gain, other.gain, weight),
+            torch.lerp(self.offset, other.offset, weight),
+            torch.lerp(self.softness, other.softness, weight),
+        )
 
     def confined(self) -> "EditField":
         """The same edit where `change` expects one, and none elsewhere: what should stay is the source, to the bit."""
@@ -47,7 +54,7 @@ class EditField:
         surely_not, likely = SURELY_UNCHANGED, LIKELY_CHANGED
         gate = ((self.change.sigmoid() - surely_not) / (likely - surely_not)).clamp(0, 1)
         gate = functional.interpolate(gate, self.offset.shape[-2:], mode="bilinear", align_corners=False)
-        return EditField(self.gain * gate, self.offset * gate)
+        return EditField(self.gain * gate, self.offset * gate, self.softness * gate)
 
     @staticmethod
     def gained(picture: Tensor, gain: Tensor) -> Tensor:
@@ -56,19 +63,29 @@ class EditField:
         return (rows * picture[:, None]).sum(dim=2)
 
 
-def assemble(affine: Tensor, pixel_gain: Tensor, residual: Tensor, change: Tensor | None = None) -> EditField:
+def soften(picture: Tensor) -> Tensor:
+    """Two 5 × 5 box filters, close to a Gaussian of σ = 2 pixels: (B, C, height, width) → the same."""
+    padded = functional.pad(picture, (4, 4, 4, 4), mode="replicate")
+    return functional.avg_pool2d(functional.avg_pool2d(padded, 5, 1), 5, 1)
+
+
+def assemble(
+    affine: Tensor, softness: Tensor, pixel_gain: Tensor, residual: Tensor, change: Tensor | None = None
+) -> EditField:
     """The field from the transformer's output.
 
     Args:
         affine: (B, 12, rows, columns): per patch a 3 × 4 matrix [M | t], interpolated between patches.
+        softness: (B, 1, rows, columns), interpolated too.
         pixel_gain: (B, 1, height, width): how strongly each pixel follows it, 0 being fully.
         residual: (B, 3, height, width): what no colour matrix explains.
         change: see `EditField`.
     """
     height, width = residual.shape[-2:]
-    dense = functional.interpolate(affine, size=(height, width), mode="bilinear", align_corners=False)
-    dense = dense * (1 + pixel_gain)
-    return EditField(gain=dense[:, :9], offset=dense[:, 9:] + residual, change=change)
+    coarse = torch.cat([affine, softness], dim=1)
+    dense = functional.interpolate(coarse, size=(height, width), mode="bilinear", align_corners=False)
+    matrix = dense[:, :12] * (1 + pixel_gain)
+    return EditField(matrix[:, :9], matrix[:, 9:] + residual, softness=dense[:, 12:], change=change)
 
 
 def carry(field: EditField, working: Tensor, source: Tensor) -> Tensor:
@@ -106,7 +123,7 @@ def detail_gain(field: EditField, working: Tensor) -> Tensor:
 
     A local least-squares fit of the edited picture's detail on the expected one's.
     """
-    expected = _detail(working + EditField.gained(working, field.gain))
+    expected = _detail((working + EditField.gained(working, field.gain)).clamp(-1, 1))
     found = _detail(field.apply(working).clamp(-1, 1))
 
     def local_sum(picture: Tensor) -> Tensor:

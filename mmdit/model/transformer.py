@@ -24,7 +24,8 @@ WORKING_SIZES: tuple[tuple[int, int], ...] = (
 )  # fmt: skip
 """The (height, width) that it is trained at; all hold 60 to 64 patches."""
 
-AFFINE_CHANNELS = 12
+AFFINE_CHANNELS, SOFTNESS_CHANNELS = 12, 1
+COARSE_CHANNELS = AFFINE_CHANNELS + SOFTNESS_CHANNELS  # of each patch; the others are of its pixels
 TIMESTEP_CHANNELS = 128
 
 
@@ -74,7 +75,7 @@ class MiniMMDiT(ModelMixin, ConfigMixin, PeftAdapterMixin):
         self.txt_mod = nn.Linear(channels, 6 * channels)
         self.transformer_blocks = nn.ModuleList([DoubleStreamBlock(channels, heads) for _ in range(layers)])
         self.norm_out = nn.Linear(channels, 2 * channels)
-        self.proj_out = nn.Linear(channels, 4 * pixels + AFFINE_CHANNELS)
+        self.proj_out = nn.Linear(channels, 4 * pixels + COARSE_CHANNELS)
         self.change_out = nn.Linear(channels, 1)
         self._initialise()
 
@@ -162,9 +163,10 @@ class MiniMMDiT(ModelMixin, ConfigMixin, PeftAdapterMixin):
         scale, shift = self.norm_out(condition)[:, None].chunk(2, dim=-1)
         tokens = functional.layer_norm(target_tokens, target_tokens.shape[-1:], eps=1e-6) * (1 + scale) + shift
         output = rearrange(self.proj_out(tokens).float(), "b (y x) c -> b c y x", y=height // patch)
-        pixels = rearrange(output[:, AFFINE_CHANNELS:], "b (c p q) y x -> b c (y p) (x q)", p=patch, q=patch)
+        pixels = rearrange(output[:, COARSE_CHANNELS:], "b (c p q) y x -> b c (y p) (x q)", p=patch, q=patch)
         change = rearrange(change.float(), "b (y x) c -> b c y x", y=height // patch)
-        return assemble(output[:, :AFFINE_CHANNELS], pixels[:, :1], pixels[:, 1:], change)
+        affine, softness = output[:, :AFFINE_CHANNELS], output[:, AFFINE_CHANNELS:COARSE_CHANNELS]
+        return assemble(affine, softness, pixels[:, :1], pixels[:, 1:], change)
 
     def _patches(self, picture: Tensor) -> Tensor:
         patch = self.config.patch_size

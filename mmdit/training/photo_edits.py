@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.nn import functional
+
+from mmdit.model.edit_field import soften
 
 
 def luma(picture: Tensor) -> Tensor:
@@ -35,11 +36,7 @@ def _saturate(picture: Tensor) -> Tensor:
 
 
 def _blur(picture: Tensor) -> Tensor:
-    """Two 5 × 5 box filters: close to a Gaussian of σ = 2 pixels of the working resolution."""
-    batch = picture if picture.ndim == 4 else picture[None]
-    padded = functional.pad(batch, (4, 4, 4, 4), mode="replicate")
-    blurred = functional.avg_pool2d(functional.avg_pool2d(padded, 5, 1), 5, 1)
-    return blurred if picture.ndim == 4 else blurred[0]
+    return soften(picture) if picture.ndim == 4 else soften(picture[None])[0]
 
 
 DEFINITIONS: dict[str, Callable[[Tensor], Tensor]] = {
