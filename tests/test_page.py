@@ -212,6 +212,7 @@ def test_a_running_edit_is_found_again_and_can_be_cancelled(
     for slider, value in (("steps", 20), ("guidance", 5)):
         page.fill(f"#{slider} input[type=number]", str(value))
         page.press(f"#{slider} input[type=number]", "Tab")
+    page.wait_for_timeout(1000)  # Gradio takes a moment to hear of a slider; nobody types this fast
     say(page, "make it sepia")
     wait_for_news(page, "of 20")
     page.reload()
