@@ -205,15 +205,14 @@ def test_a_reload_keeps_the_result(page, studio: Studio, photograph_file: Path) 
 def test_a_running_edit_is_found_again_and_can_be_cancelled(
     slow_page, slow_studio: Studio, photograph_file: Path
 ) -> None:
+    from gradio_client import Client, handle_file
+
     page = slow_page
-    upload(page, photograph_file)
-    page.wait_for_selector("#source img")
-    page.click("#options button >> nth=0")
-    for slider, value in (("steps", 20), ("guidance", 5)):
-        page.fill(f"#{slider} input[type=number]", str(value))
-        page.press(f"#{slider} input[type=number]", "Tab")
-    page.wait_for_timeout(1000)  # Gradio takes a moment to hear of a slider; nobody types this fast
-    say(page, "make it sepia")
+    wait_for_news(page, "Ready")
+    client = Client(slow_studio.address, verbose=False)
+    client.submit(handle_file(photograph_file), "make it sepia", 5, 20, 5, api_name="/edit")
+    page.wait_for_timeout(2000)
+    page.reload()
     wait_for_news(page, "of 20")
     page.reload()
     page.click("#cancel")

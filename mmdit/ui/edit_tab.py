@@ -126,7 +126,9 @@ class EditTab:
             [self.edit.click, self.instruction.submit], self._start, [self.view, *left], everything, **quiet
         )  # fmt: skip
         self.cancel.click(self._cancel, [self.view], everything, **quiet)
-        self.source.upload(self._check_upload, [self.view, self.source], everything, **quiet)
+        # Not the settings: an answer that comes late would put back those that were changed meanwhile.
+        shown = [self.view, self.drawn, *right, self.source]
+        self.source.upload(self._check_upload, [self.view, self.source], shown, **quiet)
         self.example_strip.select(self._take_example, [self.view], everything, **quiet)
         self.recent.select(self._restore, [self.view], everything, **quiet)
         self.again.click(self._edit_again, [self.view], everything, **quiet)
