@@ -58,10 +58,7 @@ def test_the_result_has_the_pictures_size(editor: Editor, photograph: Image.Imag
     "instruction",
     [
         "tell me a joke", "qwxz blorp vantelik", "pillow harbor seventeen lawyer",
-        pytest.param(
-            "what is the capital of france",
-            marks=pytest.mark.xfail(strict=True, reason="the shipped weights take it for an edit: see the model card"),
-        ),
+        "what is the capital of france",
     ],
 )  # fmt: skip
 def test_nonsense_leaves_the_picture_alone_and_says_so(

@@ -143,8 +143,10 @@ def test_an_added_object_is_drawn_over_the_source_in_its_cell(scenes: Scenes, sp
         layer = drawn(sprites[NAMES.index(batch.names[index])], place, height, width)
         assert np.abs(source * (1 - layer[3]) + layer[:3] - target).max() < 2 * ROUNDING
         row, column = int(3 * place.y / height), int(3 * place.x / width)
-        assert abs(place.y - (2 * row + 1) * height / 6) <= 1
-        assert abs(place.x - (2 * column + 1) * width / 6) <= 1
+        for at, cell, size in ((place.y, row, height), (place.x, column, width)):
+            assert at % 8 == 0
+            assert abs(at - (2 * cell + 1) * size / 6) < 8
+            assert abs(at - size / 2) <= abs((2 * cell + 1) * size / 6 - size / 2), "anchored away from the middle"
         assert not place.flipped
         assert names_place(batch.instructions[index], PLACES[3 * row + column])
 

@@ -27,8 +27,8 @@ SIZE_SHARES: dict[tuple[int, int], float] = dict(
 """Working size (height, width) → its share of training batches."""
 
 KIND_SHARES: dict[str, float] = {
-    "recolour": 0.16, "remove": 0.13, "replace": 0.11, "add": 0.15, "bigger": 0.08, "smaller": 0.08,
-    **dict.fromkeys(PHOTO_EDITS, 0.02), "absent object": 0.05, "nonsense": 0.02,
+    "recolour": 0.15, "remove": 0.18, "replace": 0.09, "add": 0.20, "bigger": 0.06, "smaller": 0.07,
+    **dict.fromkeys(PHOTO_EDITS, 0.0165), "absent object": 0.04, "nonsense": 0.0285,
 }  # fmt: skip
 
 WORDING_VARIANTS: dict[str, int] = {
@@ -41,6 +41,8 @@ MAX_OBJECTS = 3
 SIZES = (14, 84)
 """Smallest and largest side at which an object is ever drawn, in pixels."""
 BIGGER, SMALLER = 1.5, 0.6
+ANCHOR = 8
+"""Added objects stand on a raster of this many pixels, half a patch of the model: few ways to cut one into patches."""
 SYNTHETIC_SHARE = 0.3
 HELD_OUT_EVERY = 8
 TWINS = ("Sway_Wallpaper_Blue_2048x1536.png", "Waves.png")  # training has the same picture; one is plain white
@@ -324,15 +326,17 @@ class _Placement:
         unit = min(height, width) / 128
         cells = torch.tensor([plan.cells for plan in plans])
         grid = torch.stack([cells % 3, cells // 3], dim=-1)
-        centre = (2 * grid + 1) / 6 * torch.tensor([width, height])
+        middle = torch.tensor([width, height]) / 2
+        centre = (2 * grid + 1) / 3 * middle
+        anchored = middle + ((centre - middle) / ANCHOR).trunc() * ANCHOR
         wander = (torch.rand(*shape, 2, generator=draw) * 12 - 6) * unit
         side = (36 + 18 * torch.rand(shape, generator=draw)) * unit
         flipped = torch.rand(shape, generator=draw) < 0.5
         is_added = torch.tensor(
             [[plan.kind == "add" and plan.edited == slot for slot in range(MAX_OBJECTS)] for plan in plans]
         )
-        # An added object stands in the middle of its cell, at one size and facing one way: that much can be known.
-        centre = torch.where(is_added[..., None], centre, centre + wander)
+        # An added object stands near the middle of its cell, at one size and facing one way: that much can be known.
+        centre = torch.where(is_added[..., None], anchored, centre + wander)
         side = torch.where(is_added, torch.tensor(44 * unit), side)
         return cls(centre.round().long(), side, flipped & ~is_added, is_added)
 
