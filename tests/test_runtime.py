@@ -305,3 +305,42 @@ def test_the_source_is_kept_upright_and_without_transparency(history: History, p
     with Image.open(entry.source) as source:
         assert source.mode == "RGB"
         assert source.size == picture.size
+
+
+def test_a_series_is_one_job_with_a_result_for_each_edit(
+    jobs: Jobs, tiny_editor: Editor, picture: Image.Image
+) -> None:
+    requests = [request(picture, seed=seed) for seed in (3, 1, 2)]
+    job = jobs.submit_series(requests)
+    finished(job, JobState.DONE)
+    assert [entry.settings["seed"] for entry in job.snapshot.entries] == [3, 1, 2]
+    assert job.snapshot.entry == job.snapshot.entries[-1]
+    assert jobs.history.latest(9) == list(reversed(job.snapshot.entries))
+    for asked, entry in zip(requests, job.snapshot.entries, strict=True):
+        with Image.open(entry.result) as written:
+            assert written.convert("RGB").tobytes() == tiny_editor.edit(asked).image.tobytes()
+
+
+def test_a_series_counts_steps_over_all_its_edits_and_keeps_what_was_made_when_cancelled(
+    gated_jobs: Jobs, gate: Gate, picture: Image.Image
+) -> None:
+    job = gated_jobs.submit_series([request(picture, seed=seed, steps=2) for seed in (1, 2, 3)])
+    for _ in range(3):
+        assert gate.reached.acquire(timeout=PATIENCE)
+        gate.go_on.release()
+    assert gate.reached.acquire(timeout=PATIENCE)  # in the last step of the second edit
+    assert (job.snapshot.step, job.snapshot.steps, len(job.snapshot.entries)) == (3, 6, 1)
+    assert job.snapshot.seconds_left > 0
+    job.cancel()
+    gate.go_on.release()
+    finished(job, JobState.CANCELLED)
+    assert [entry.settings["seed"] for entry in job.snapshot.entries] == [1]
+    assert gated_jobs.history.latest(9) == list(job.snapshot.entries)
+
+
+def test_an_edit_that_fails_ends_its_series_and_not_the_next_job(jobs: Jobs, picture: Image.Image) -> None:
+    job = jobs.submit_series([request(picture), request(picture, instruction=" "), request(picture)])
+    finished(job, JobState.FAILED)
+    assert "instruction is empty" in job.snapshot.error
+    assert len(job.snapshot.entries) == 1
+    finished(jobs.submit(request(picture)), JobState.DONE)

@@ -8,7 +8,7 @@ import logging
 import secrets
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -47,11 +47,12 @@ class JobSnapshot:
     """A job at one moment.
 
     Args:
-        step, steps: done, of how many; 0 of 0 before the first step is done.
+        step, steps: done, of how many, over all edits of the job; 0 of 0 before the first step is done.
         seconds_left: an estimate; None before the first step is done.
         preview: after the latest step, at the model's working size; None unless running.
         source: the picture being edited; None once the job is finished.
-        entry: where the result is, with its settings; None unless done.
+        entry: where the (last) result is, with its settings; None unless done.
+        entries: the results that are there so far, in the order of the requests.
         error: one sentence; empty unless failed.
     """
 
@@ -64,20 +65,21 @@ class JobSnapshot:
     seconds_left: float | None = None
     preview: Image.Image | None = None
     entry: Entry | None = None
+    entries: tuple[Entry, ...] = ()
     warnings: tuple[str, ...] = ()
     error: str = ""
 
 
 class Job:
-    """One edit on its way through the queue. Made by `Jobs.submit`."""
+    """One edit, or several in a row, on the way through the queue. Made by `Jobs.submit` and `Jobs.submit_series`."""
 
-    def __init__(self, request: "EditRequest") -> None:
-        self._request: EditRequest | None = request
+    def __init__(self, requests: "Sequence[EditRequest]") -> None:
+        self._requests: tuple[EditRequest, ...] = tuple(requests)
         self._lock = threading.Lock()
         self._cancel_wanted = False
         self._finished = threading.Event()
         self._snapshot = JobSnapshot(
-            secrets.token_hex(8), request.instruction, JobState.WAITING, next(iter(request.images), None)
+            secrets.token_hex(8), requests[0].instruction, JobState.WAITING, next(iter(requests[0].images), None)
         )
 
     @property
@@ -105,24 +107,31 @@ class Job:
         self._finished.wait(timeout)
         return self._snapshot
 
-    def begin(self) -> "EditRequest | None":
-        """For the worker: mark it as running and hand out the request; None when it was cancelled."""
+    def begin(self) -> "tuple[EditRequest, ...]":
+        """For the worker: mark it as running and hand out the requests; none when it was cancelled."""
         with self._lock:
             if self._snapshot.state is not JobState.WAITING:
-                return None
+                return ()
             self._snapshot = replace(self._snapshot, state=JobState.RUNNING)
-            return self._request
+            return self._requests
 
     def progress(self, progress: "StepProgress") -> None:
-        """For the worker: one more step is done."""
+        """For the worker: one more step of the current edit is done."""
         with self._lock:
+            done, edits = len(self._snapshot.entries), len(self._requests)
+            pace = progress.seconds_left / max(1, progress.steps - progress.step)
             self._snapshot = replace(
                 self._snapshot,
-                step=progress.step,
-                steps=progress.steps,
-                seconds_left=progress.seconds_left,
+                step=done * progress.steps + progress.step,
+                steps=edits * progress.steps,
+                seconds_left=progress.seconds_left + pace * progress.steps * (edits - done - 1),
                 preview=progress.preview,
             )
+
+    def made(self, entry: Entry) -> None:
+        """For the worker: one more result is on disk."""
+        with self._lock:
+            self._snapshot = replace(self._snapshot, entries=(*self._snapshot.entries, entry))
 
     def end(self, state: JobState, **outcome: Entry | tuple[str, ...] | str) -> None:
         """For the worker: the final state, with the snapshot fields that go with it."""
@@ -131,7 +140,7 @@ class Job:
                 self._finish(state, **outcome)
 
     def _finish(self, state: JobState, **outcome: Entry | tuple[str, ...] | str) -> None:
-        self._request = None  # pictures are large, and finished jobs are remembered
+        self._requests = ()  # pictures are large, and finished jobs are remembered
         self._snapshot = replace(self._snapshot, state=state, source=None, preview=None, **outcome)
         self._finished.set()
 
@@ -153,6 +162,7 @@ class Jobs:
         self._closed = False
         self._loaded = threading.Event()
         self._load_error = ""
+        self._editor: Editor | None = None
         self._worker = threading.Thread(target=self._work, name="editor", daemon=True)
         self._worker.start()
 
@@ -161,13 +171,22 @@ class Jobs:
         """Whether the editor is loaded."""
         return self._loaded.is_set() and not self._load_error
 
+    @property
+    def editor(self) -> "Editor | None":
+        """The editor, for questions that need no edit; None until it is loaded."""
+        return self._editor
+
     def wait_until_loaded(self, timeout: float | None = None) -> str:
         """Wait for the editor; returns one sentence when it could not be loaded, or else nothing."""
         self._loaded.wait(timeout)
         return self._load_error
 
     def submit(self, request: "EditRequest") -> Job:
-        """Queue one edit.
+        """Queue one edit; see `submit_series`."""
+        return self.submit_series([request])
+
+    def submit_series(self, requests: "Sequence[EditRequest]") -> Job:
+        """Queue one job of one or more edits of equally many steps, made one after the other.
 
         Raises:
             QueueFullError: `CAPACITY` edits wait already, or the editor can't be used.
@@ -178,7 +197,7 @@ class Jobs:
             self._waiting = deque(job for job in self._waiting if not job.snapshot.state.finished)
             if len(self._waiting) >= CAPACITY:
                 raise QueueFullError(f"{CAPACITY} edits are waiting already; let one finish, or cancel one")
-            job = Job(request)
+            job = Job(requests)
             self._waiting.append(job)
             self._remember(job)
             self._changed.notify_all()
@@ -229,6 +248,7 @@ class Jobs:
         except Exception as error:
             self._give_up(_sentence(error))
             return
+        self._editor = editor
         self._loaded.set()
         while (job := self._next()) is not None:
             self._run(editor, job)
@@ -249,8 +269,8 @@ class Jobs:
     def _run(self, editor: "Editor", job: Job) -> None:
         from mmdit.editor import EditCancelled
 
-        request = job.begin()
-        if request is None:
+        requests = job.begin()
+        if not requests:
             return
 
         def on_step(progress: "StepProgress") -> None:
@@ -259,9 +279,13 @@ class Jobs:
             job.progress(progress)
 
         try:
-            result = editor.edit(request, on_step)
-            entry = self.history.save(result, request.images[0])
-            job.end(JobState.DONE, entry=entry, warnings=result.warnings)
+            warnings: dict[str, None] = {}
+            for request in requests:
+                result = editor.edit(request, on_step)
+                entry = self.history.save(result, request.images[0])
+                job.made(entry)
+                warnings |= dict.fromkeys(result.warnings)
+            job.end(JobState.DONE, entry=entry, warnings=tuple(warnings))
         except EditCancelled:
             job.end(JobState.CANCELLED)
         except Exception as error:  # whatever happens to one edit, the next one has its turn
