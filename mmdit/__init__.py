@@ -4,6 +4,9 @@ from mmdit.attention.maps import AttentionMaps, MapsError
 from mmdit.attention.spec import RecordError, RecordSpec
 from mmdit.editor import EditCancelled, EditError, EditRequest, EditResult, StepProgress, load_editor
 from mmdit.images import ImageError
+from mmdit.lora.inspect import LoraError, LoraReport
+from mmdit.lora.presets import Presets
+from mmdit.lora.stack import LoraWeight
 
 __all__ = [
     "AttentionMaps",
@@ -12,7 +15,11 @@ __all__ = [
     "EditRequest",
     "EditResult",
     "ImageError",
+    "LoraError",
+    "LoraReport",
+    "LoraWeight",
     "MapsError",
+    "Presets",
     "RecordError",
     "RecordSpec",
     "StepProgress",

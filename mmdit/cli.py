@@ -6,7 +6,13 @@ In: arguments. Out: files, an exit status: 0 on success, 2 on bad input, with on
 import argparse
 import sys
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
+
+from mmdit.cli_lora import add_lora
+
+if TYPE_CHECKING:
+    from mmdit.lora.presets import Presets
+    from mmdit.lora.stack import LoraWeight
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -44,6 +50,11 @@ def _parser() -> argparse.ArgumentParser:
     edit.add_argument("--steps", type=int, help="sampler steps; default: the model's")
     edit.add_argument("--guidance", type=float, help="classifier-free guidance, 1 is none; default: the model's")
     edit.add_argument("--seed", type=int, help="the same seed makes the same picture; default: drawn and reported")
+    edit.add_argument(
+        "--lora", action="append", default=[], metavar="NAME_OR_PATH[:W]",
+        help="a preset, a .safetensors file or a hub id, with its weight from -2 to 2; can be given again",
+    )  # fmt: skip
+    edit.add_argument("--partial", action="store_true", help="apply what fits of a LoRA of which something does not")
     edit.add_argument("--maps", type=Path, help="also record the joint attention, into this .npz")
     edit.set_defaults(run=_edit)
 
@@ -51,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     models.set_defaults(run=_models)
 
     _add_maps(commands)
+    add_lora(commands)
     _add_bench(commands)
 
     train = commands.add_parser("train", help="train the embedded editor")
@@ -118,14 +130,17 @@ def _edit(arguments: argparse.Namespace) -> int:
 
     from mmdit.attention.spec import RecordSpec
     from mmdit.editor import EditRequest, StepProgress, load_editor
+    from mmdit.lora.presets import PRESETS_FOLDER, Presets
 
+    presets = Presets([PRESETS_FOLDER])
     request = EditRequest(
         images=loaded, instruction=instruction,
         seed=arguments.seed, steps=arguments.steps, guidance=arguments.guidance,
+        loras=[_lora(text, presets, arguments.partial) for text in arguments.lora],
         record=None if arguments.maps is None else RecordSpec(steps="all"),
     )  # fmt: skip
     request.check()
-    editor = load_editor(arguments.model, arguments.device)
+    editor = load_editor(arguments.model, arguments.device, presets)
 
     def show(progress: StepProgress) -> None:
         end = "\n" if progress.step == progress.steps else ""
@@ -139,6 +154,20 @@ def _edit(arguments: argparse.Namespace) -> int:
         print(f"warning: {warning}", file=sys.stderr)
     print(f"{arguments.output}  seed {result.settings['seed']}  {result.timings['total']:.1f} s")
     return 0
+
+
+def _lora(text: str, presets: "Presets", partial: bool) -> "LoraWeight":
+    """From NAME_OR_PATH[:WEIGHT]; a preset without a weight gets its own, a file 1."""
+    from mmdit.lora.stack import LoraWeight
+
+    name, colon, number = text.rpartition(":")
+    try:
+        if colon:
+            return LoraWeight(name, float(number), partial=partial)
+    except ValueError:
+        pass  # the colon belongs to the name
+    preset = presets.find(text)
+    return LoraWeight(text, 1.0 if preset is None else preset.weight, partial=partial)
 
 
 def _check_output(file: Path, *suffixes: str) -> None:

@@ -6,7 +6,7 @@ In: an `EditRequest`. Out: an `EditResult`. Knows no model; a family does the wo
 import platform
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,9 @@ from mmdit import images
 from mmdit.attention.maps import AttentionMaps
 from mmdit.attention.spec import RecordSpec
 from mmdit.catalog import CATALOG, ModelEntry
+from mmdit.lora.inspect import LoraReport
+from mmdit.lora.presets import PRESETS_FOLDER, Presets
+from mmdit.lora.stack import LoraStack, LoraWeight
 
 MAX_INSTRUCTION = 1000
 MAX_STEPS = 100
@@ -44,6 +47,7 @@ class EditRequest:
         steps: sampler steps, 1 to 100; None for the model's default.
         guidance: classifier-free guidance, 0 to 20, 1 being none; None for the model's default.
         size: (width, height) of the result; None for the first picture's own.
+        loras: the LoRAs to apply, in order; the order changes nothing but the account.
         record: what to record of the joint attention; None for nothing.
     """
 
@@ -53,10 +57,11 @@ class EditRequest:
     steps: int | None = None
     guidance: float | None = None
     size: tuple[int, int] | None = None
+    loras: Sequence[LoraWeight] = ()
     record: RecordSpec | None = None
 
     def check(self) -> None:
-        """Raises EditError: a value out of range, with the value and the remedy."""
+        """Raises EditError or LoraError: a value out of range, with the value and the remedy."""
         if not self.images:
             raise EditError("no picture was given; add the one to edit")
         length = len(self.instruction.strip())
@@ -72,6 +77,8 @@ class EditRequest:
                 _check_range(name, side, 1, images.MAX_PIXELS, whole=True)
             if self.size[0] * self.size[1] > images.MAX_PIXELS:
                 raise EditError(f"size {self.size[0]}×{self.size[1]} is too large; use at most 50 megapixels")
+        for lora in self.loras:
+            lora.check()
 
     def with_defaults(self, entry: ModelEntry) -> "EditRequest":
         """The same request with nothing left open."""
@@ -115,14 +122,20 @@ class EditResult:
 class Editor:
     """A loaded model, ready to edit. Make one with `load_editor`."""
 
-    def __init__(self, entry: ModelEntry, family: Any) -> None:
+    def __init__(self, entry: ModelEntry, family: Any, presets: Presets) -> None:
         self.entry = entry
+        self.presets = presets
         self._family = family
+        self._loras = LoraStack(family.transformer, entry.name, presets)
 
     @property
     def transformer(self) -> nn.Module:
         """The module whose joint-attention blocks do the work."""
         return self._family.transformer
+
+    def inspect_lora(self, name_or_path: str | Path) -> LoraReport:
+        """What a LoRA would do to this model, from its file's header. Raises LoraError: unknown or unreadable."""
+        return self._loras.inspect(name_or_path)
 
     def edit(self, request: EditRequest, on_step: Callable[[StepProgress], None] | None = None) -> EditResult:
         """Carry out one request.
@@ -131,8 +144,8 @@ class Editor:
             on_step: called after every step, from the calling thread.
 
         Raises:
-            EditError: a value out of range. ImageError: an unusable picture. RecordError: a recording that can't
-                be made. EditCancelled: as ``on_step`` did.
+            EditError: a value out of range. ImageError: an unusable picture. LoraError: a LoRA that does not fit.
+                RecordError: a recording that can't be made. EditCancelled: as ``on_step`` did.
         """
         started = time.perf_counter()
         request.check()
@@ -147,10 +160,12 @@ class Editor:
                 left = (time.perf_counter() - prepared) / done * (request.steps - done)
                 on_step(StepProgress(done, request.steps, left, preview))
 
-        output = self._family.edit(
-            pictures, request.instruction,
-            steps=request.steps, guidance=request.guidance, seed=request.seed, record=request.record, on_step=report,
-        )  # fmt: skip
+        with self._loras.applied(request.loras) as applied:
+            output = self._family.edit(
+                pictures, request.instruction,
+                steps=request.steps, guidance=request.guidance, seed=request.seed, record=request.record,
+                on_step=report,
+            )  # fmt: skip
         finished = time.perf_counter()
         settings = {
             "model": self.entry.name,
@@ -160,6 +175,7 @@ class Editor:
             "steps": request.steps,
             "guidance": request.guidance,
             "size": list(pictures[0].size),
+            "loras": [lora.settings() for lora in applied],
             "torch": torch.__version__,
             "machine": platform.machine(),
         }
@@ -177,11 +193,12 @@ def _check_range(name: str, value: float | None, low: float, high: float, whole:
         raise EditError(f"{name} is {value!r}; it must be {kind} from {low:g} to {high:g}")
 
 
-def load_editor(name: str | Path = "mini", device: str = "auto") -> Editor:
+def load_editor(name: str | Path = "mini", device: str = "auto", presets: Presets | None = None) -> Editor:
     """Load a model: a name of the catalog, or a folder that holds an embedded editor.
 
     Args:
         device: "cpu", "cuda", "mps", or "auto" for the best there is.
+        presets: the LoRAs that can be named; None for those that come with the program.
 
     Raises:
         EditError: an unknown name or an unusable device.
@@ -198,7 +215,8 @@ def load_editor(name: str | Path = "mini", device: str = "auto") -> Editor:
             name=str(folder), family="mini", source=folder, task="", licence="", needs="",
             steps=CATALOG["mini"].steps, guidance=CATALOG["mini"].guidance,
         )  # fmt: skip
-    return Editor(entry, MiniEditor(entry.source, _device(device)))
+    family = MiniEditor(entry.source, _device(device))
+    return Editor(entry, family, Presets([PRESETS_FOLDER]) if presets is None else presets)
 
 
 def _device(wanted: str) -> str:

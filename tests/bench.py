@@ -1,6 +1,6 @@
 """What things cost on this machine; prints, asserts nothing about time.
 
-python tests/bench.py page | edit
+python tests/bench.py page | edit | lora
 """
 
 import json
@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -63,6 +64,43 @@ def edit() -> None:
     print(f"peak memory of the whole process: {numbers['peak'] / 2**30:.2f} GiB")
 
 
+def lora() -> None:
+    """A stack of three LoRAs of rank 16 on all targets: applying it, changing a weight, and an edit with it."""
+    sys.path.insert(0, str(ROOT))
+    from mmdit import EditRequest, LoraWeight, load_editor
+    from mmdit.images import load_image
+    from mmdit.lora.architectures import linear_shapes
+    from tests.lora_files import write
+
+    editor = load_editor("mini", device="cpu")
+    stack = editor._loras
+    picture = load_image(PHOTOGRAPH).resize((512, 384))
+    with tempfile.TemporaryDirectory() as folder:
+        files = [Path(folder) / f"{index}.safetensors" for index in range(3)]
+        for index, file in enumerate(files):
+            write(file, "diffusers", linear_shapes("mini"), rank=16, alpha=16.0, seed=index)
+        loras = [LoraWeight(file, 0.5) for file in files]
+
+        def apply(weight: float) -> None:
+            with stack.applied([LoraWeight(file, weight) for file in files]):
+                pass
+
+        def timed(work: Callable[[], object]) -> float:
+            started = time.perf_counter()
+            work()
+            return time.perf_counter() - started
+
+        print(f"stack of three, first time: {1000 * timed(lambda: apply(0.5)):.1f} ms")
+        again = sorted(timed(lambda: apply(0.5)) for _ in range(9))
+        print(f"stack of three, again: median {1000 * again[4]:.1f} ms, slowest {1000 * again[-1]:.1f} ms")
+        changed = sorted(timed(lambda index=index: apply(index / 10)) for index in range(1, 10))
+        print(f"other weights: median {1000 * changed[4]:.1f} ms, slowest {1000 * changed[-1]:.1f} ms")
+        plain, stacked = (EditRequest([picture], "make it black and white", seed=1, loras=used) for used in ((), loras))
+        pairs = [(timed(lambda: editor.edit(plain)), timed(lambda: editor.edit(stacked))) for _ in range(15)]
+        ratios = sorted(with_loras / without for without, with_loras in pairs)
+        print(f"edit of 512×384 with three LoRAs ÷ plain: median {ratios[7]:.2f}, {ratios[3]:.2f} to {ratios[11]:.2f}")
+
+
 def warm(picture: str) -> None:
     sys.path.insert(0, str(ROOT))
     from mmdit import EditRequest, load_editor
@@ -79,7 +117,7 @@ def warm(picture: str) -> None:
 
 
 if __name__ == "__main__":
-    choices = {"page": page, "edit": edit, "warm": warm}
+    choices = {"page": page, "edit": edit, "lora": lora, "warm": warm}
     if len(sys.argv) < 2 or not re.fullmatch("|".join(choices), sys.argv[1]):
         raise SystemExit(__doc__)
     choices[sys.argv[1]](*sys.argv[2:])

@@ -1,5 +1,6 @@
 """python -m mmdit: exit status, what is printed, what is written."""
 
+import json
 import os
 import subprocess
 import sys
@@ -7,12 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from lora_files import write
 from PIL import Image
 
 from mmdit.attention.maps import DIRECTIONS, AttentionMaps
 from mmdit.catalog import CATALOG
 from mmdit.cli import main
+from mmdit.editor import EditRequest, load_editor
 from mmdit.images import load_image, read_settings
+from mmdit.lora.architectures import linear_shapes
+from mmdit.lora.presets import PRESETS_FOLDER
+from mmdit.lora.stack import LoraWeight
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -44,6 +50,11 @@ BAD_VALUES: dict[str, tuple[list[str], str]] = {
     "an unknown model": (["--model", "stable-confusion"], "stable-confusion"),
     "an unknown device": (["--device", "abacus"], "abacus"),
     "an unknown option": (["--strenght", "1"], "--strenght"),
+    "an unknown LoRA": (["--lora", "thermsl"], "thermal"),
+    "a LoRA that is not there": (["--lora", "nowhere/look.safetensors:0.5"], "nowhere/look.safetensors"),
+    "a LoRA's weight": (["--lora", "thermal:3"], "weight of LoRA 'thermal' is 3.0"),
+    "no number as a LoRA's weight": (["--lora", "thermal:nan"], "weight of LoRA 'thermal' is nan"),
+    "a LoRA for another model": (["--lora", "thermal"], "thermal.safetensors does not fit"),
 }
 
 
@@ -278,3 +289,50 @@ def test_the_real_thing_in_a_process_of_its_own(picture: Path) -> None:
     assert read_settings(output)["seed"] == 3
     before, after = (np.ptp(np.asarray(load_image(file)).astype(int), axis=-1).mean() for file in (picture, output))
     assert after < before / 4  # channels nearly equal: nearly grey
+
+
+# ---- LoRAs -----------------------------------------------------------------------------------------------
+
+
+def in_blocks(folder: Path) -> dict[str, tuple[int, int]]:
+    """What LoRAs usually train."""
+    return {name: shape for name, shape in linear_shapes(folder).items() if "blocks." in name}
+
+
+def test_loras_are_applied_with_their_weights_and_named_in_the_settings(
+    picture: Path, tiny_editor_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    modules, output = in_blocks(tiny_editor_folder), picture.parent / "out" / "out.png"
+    files = [picture.parent / f"{name}.safetensors" for name in ("first", "second")]
+    for seed, file in enumerate(files):
+        write(file, "kohya", modules, seed=seed)
+    base = ["edit", picture, "make it brighter", "--model", tiny_editor_folder, "--seed", "3"]
+    loras = ["--lora", f"{files[0]}:-0.5", "--lora", files[1]]
+    assert run(capsys, *base, "-o", output, *loras)[0] == 0
+    said = [(lora["name"], lora["weight"]) for lora in read_settings(output)["loras"]]
+    assert said == [("first.safetensors", -0.5), ("second.safetensors", 1.0)]
+
+    wanted = load_editor(tiny_editor_folder, "cpu").edit(
+        EditRequest([load_image(picture)], "make it brighter", seed=3,
+                    loras=[LoraWeight(files[0], -0.5), LoraWeight(files[1])])
+    )  # fmt: skip
+    assert load_image(output).tobytes() == wanted.image.tobytes()
+
+
+def test_what_does_not_fit_is_left_out_only_when_asked(
+    picture: Path, tiny_editor_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output, file = picture.parent / "out" / "out.png", picture.parent / "look.safetensors"
+    write(file, "kohya", in_blocks(tiny_editor_folder) | {"transformer_blocks.7.attn.to_q": (48, 48)})
+    command = ["edit", picture, "make it brighter", "-o", output, "--model", tiny_editor_folder, "--lora", file]
+    assert_refused(run(capsys, *command), "transformer_blocks", output.parent)
+    assert run(capsys, *command, "--partial")[0] == 0
+    assert read_settings(output)["loras"][0]["file"] == "look.safetensors"
+
+
+def test_inspecting_a_shipped_preset_says_that_everything_fits(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = run(capsys, "lora", "inspect", PRESETS_FOLDER / "thermal.safetensors", "--model", "mini", "--json")
+    report = json.loads(out)
+    assert status == 0 and report["family"] == "mini" and report["whole"]
+    assert (report["matched"], report["missing"], report["mismatched"], report["unknown"]) == (72, 0, 0, 0)
+    assert (report["rank"], report["alpha"], report["scale"]) == (16, 16.0, 1.0)
