@@ -147,6 +147,9 @@ def _warnings(text: TextFeatures, source: Tensor, edited: Tensor) -> tuple[str, 
     warnings = []
     if text.truncated[0]:
         warnings.append(f"Only the start of the instruction was read; left out: “{' '.join(text.truncated[0])}”.")
+    if text.read_as[0]:
+        read = ", ".join(f"“{word}” as “{other}”" for word, other in text.read_as[0])
+        warnings.append(f"Read {read}.")
     change = images.resize((source - edited).abs() / 2, *working_size(*source.shape[-2:]))
     if change.mean(dim=1).max().item() < VISIBLE:
         warnings.append(

@@ -1,7 +1,8 @@
 """From an instruction to the features that the transformer reads.
 
 A small pretrained sentence encoder (all-MiniLM-L6-v2, Apache-2.0), frozen and stored in 8 bits. Each word piece
-gets two halves: what the piece means by itself and what it means in this sentence. Knows nothing of pictures.
+gets two halves: what the piece means by itself and what it means in this sentence. Words that training never used
+are first read as others, if there is a lexicon. Knows nothing of pictures.
 
 Axes: B batch, T token slots, C feature channels.
 """
@@ -9,7 +10,7 @@ Axes: B batch, T token slots, C feature channels.
 import json
 import re
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -18,6 +19,8 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import BertConfig, BertModel
+
+from mmdit.model.lexicon import LEXICON_FILE, Lexicon
 
 MAX_TOKENS = 20
 """Word pieces of an instruction that the editor reads; training never showed it more."""
@@ -29,17 +32,20 @@ class TextFeatures:
     Args:
         features: (B, T, C).
         mask: (B, T), True for real tokens.
-        words: per instruction, its words with the token slots each one takes.
+        words: per instruction, its words with the token slots each one, or what it is read as, takes.
         truncated: per instruction, the words beyond `MAX_TOKENS` that were not read.
+        read_as: per instruction, each word that the lexicon replaced, with what it was read as; only words that were
+            read, each pair once.
     """
 
     features: Tensor
     mask: Tensor
     words: tuple[tuple[tuple[str, slice], ...], ...]
     truncated: tuple[tuple[str, ...], ...]
+    read_as: tuple[tuple[tuple[str, str], ...], ...]
 
     def to(self, device: torch.device | str) -> "TextFeatures":
-        return TextFeatures(self.features.to(device), self.mask.to(device), self.words, self.truncated)
+        return replace(self, features=self.features.to(device), mask=self.mask.to(device))
 
 
 def normalise(instruction: str) -> str:
@@ -49,12 +55,13 @@ def normalise(instruction: str) -> str:
 
 
 class TextEncoder(nn.Module):
-    """The frozen encoder and its tokenizer."""
+    """The frozen encoder, its tokenizer and, if it has one, its lexicon."""
 
-    def __init__(self, config: BertConfig, tokenizer: Tokenizer) -> None:
+    def __init__(self, config: BertConfig, tokenizer: Tokenizer, lexicon: Lexicon | None = None) -> None:
         super().__init__()
         self.bert = BertModel(config, add_pooling_layer=False)
         self.tokenizer = tokenizer
+        self.lexicon = lexicon
         self.requires_grad_(False).eval()
 
     @property
@@ -63,13 +70,17 @@ class TextEncoder(nn.Module):
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> "TextEncoder":
-        """Read config.json, tokenizer.json and model.safetensors (float, or int8 rows with ``.scale``)."""
+        """Read config.json, tokenizer.json, model.safetensors (float, or int8 rows with ``.scale``).
+
+        A lexicon.json beside them is used, too.
+        """
         folder = Path(folder)
         tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         tokenizer.no_padding()
         tokenizer.no_truncation()
         config = BertConfig(**json.loads((folder / "config.json").read_text()))
-        encoder = cls(config, tokenizer)
+        lexicon = folder / LEXICON_FILE
+        encoder = cls(config, tokenizer, Lexicon.from_file(lexicon) if lexicon.is_file() else None)
         stored = load_file(folder / "model.safetensors")
         encoder.bert.load_state_dict(
             {name: _dequantise(name, stored) for name in stored if not name.endswith(".scale")}
@@ -77,7 +88,7 @@ class TextEncoder(nn.Module):
         return encoder
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Write the three files; matrices become int8 with one float16 scale a row."""
+        """Write these files; matrices become int8 with one float16 scale a row."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         self.tokenizer.save(str(folder / "tokenizer.json"))
@@ -86,23 +97,29 @@ class TextEncoder(nn.Module):
         for name, weight in self.bert.state_dict().items():
             tensors |= _quantise(name, weight)
         save_file(tensors, folder / "model.safetensors")
+        if self.lexicon is not None:
+            self.lexicon.save(folder / LEXICON_FILE)
 
     def encode(self, instructions: list[str], slots: int | None = None) -> TextFeatures:
         """Features of each instruction, padded to ``slots`` tokens (default: the longest of the batch).
 
         An empty instruction is allowed and has no real token: it is the unconditional input of guidance.
         """
-        encodings = [self.tokenizer.encode(normalise(instruction)) for instruction in instructions]
-        pieces = [encoding.ids[1:-1] for encoding in encodings]
-        kept = [ids[:MAX_TOKENS] for ids in pieces]
-        words, truncated = [], []
-        for instruction, encoding, ids in zip(instructions, encodings, kept, strict=True):
-            spans = _word_spans(encoding.offsets[1:-1], normalise(instruction))
-            words.append(tuple((word, span) for word, span in spans if span.stop <= len(ids)))
-            truncated.append(tuple(word for word, span in spans if span.stop > len(ids)))
+        said = [normalise(instruction).split() for instruction in instructions]
+        read = said if self.lexicon is None else [self.lexicon.read(words) for words in said]
+        encodings = [self.tokenizer.encode(" ".join(words)) for words in read]
+        kept = [encoding.ids[1:-1][:MAX_TOKENS] for encoding in encodings]
+        words, truncated, read_as = [], [], []
+        for own, replaced, encoding, ids in zip(said, read, encodings, kept, strict=True):
+            spans = list(zip(own, replaced, _word_spans(encoding.offsets[1:-1], replaced), strict=True))
+            spans = [triple for triple in spans if triple[2].start < triple[2].stop]
+            words.append(tuple((word, span) for word, _, span in spans if span.stop <= len(ids)))
+            truncated.append(tuple(word for word, _, span in spans if span.stop > len(ids)))
+            pairs = ((word, other) for word, other, span in spans if span.stop <= len(ids) and word != other)
+            read_as.append(tuple(dict.fromkeys(pairs)))
         slots = slots or max(1, max(len(ids) for ids in kept))
         features, mask = self._features(kept, slots)
-        return TextFeatures(features, mask, tuple(words), tuple(truncated))
+        return TextFeatures(features, mask, tuple(words), tuple(truncated), tuple(read_as))
 
     @torch.inference_mode()
     def _features(self, pieces: list[list[int]], slots: int) -> tuple[Tensor, Tensor]:
@@ -125,17 +142,18 @@ def _unit_variance(x: Tensor) -> Tensor:
     return functional.layer_norm(x, x.shape[-1:])
 
 
-def _word_spans(offsets: list[tuple[int, int]], text: str) -> list[tuple[str, slice]]:
-    """Words of a tokenised text as (word, token slots); what has no space inside is one word."""
-    spans: list[tuple[str, slice]] = []
-    previous_end = -1
-    for index, (begin, end) in enumerate(offsets):
-        if spans and begin == previous_end:
-            word, span = spans[-1]
-            spans[-1] = (word + text[begin:end], slice(span.start, index + 1))
-        else:
-            spans.append((text[begin:end], slice(index, index + 1)))
-        previous_end = end
+def _word_spans(offsets: list[tuple[int, int]], words: list[str]) -> list[slice]:
+    """The token slots of each word of a text, given where in it (words and single spaces) each token begins.
+
+    Empty where no token comes of a word.
+    """
+    spans, slot, begin = [], 0, 0
+    for word in words:
+        first, end = slot, begin + len(word)
+        while slot < len(offsets) and offsets[slot][0] < end:
+            slot += 1
+        spans.append(slice(first, slot))
+        begin = end + 1
     return spans
 
 
