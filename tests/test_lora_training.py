@@ -537,6 +537,23 @@ def test_a_batch_holds_its_pairs_pictures_and_one_of_their_own_instructions(
     assert met == [set(wanted[0]), set(wanted[1])]
 
 
+def test_the_loss_is_of_the_edit_and_a_tenth_of_where_it_is_expected(
+    trainable: MiniTrainable, pairs_folder: Path
+) -> None:
+    group = trainable.prepare(read_pairs(pairs_folder))[1]
+    calls: list[tuple[Tensor, EditField]] = []
+    hook = trainable.transformer.register_forward_hook(lambda _, given, found: calls.append((given[4], found)))
+    try:
+        loss = trainable.loss(group, torch.tensor([1, 0]), torch.Generator().manual_seed(0))
+    finally:
+        hook.remove()
+    ((timestep, field),) = calls
+    scene = photo_scene(*(side[[1, 0]] / 127.5 - 1 for side in (group.source, group.target)))
+    expected = objective.edit_loss(field.apply(scene.source), scene, timestep).mean()
+    expected = expected + 0.1 * objective.change_loss(field, scene, torch.ones(2, 1, dtype=torch.bool))
+    torch.testing.assert_close(loss, expected)
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [

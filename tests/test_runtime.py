@@ -307,9 +307,7 @@ def test_the_source_is_kept_upright_and_without_transparency(history: History, p
         assert source.size == picture.size
 
 
-def test_a_series_is_one_job_with_a_result_for_each_edit(
-    jobs: Jobs, tiny_editor: Editor, picture: Image.Image
-) -> None:
+def test_a_series_is_one_job_with_a_result_for_each_edit(jobs: Jobs, tiny_editor: Editor, picture: Image.Image) -> None:
     requests = [request(picture, seed=seed) for seed in (3, 1, 2)]
     job = jobs.submit_series(requests)
     finished(job, JobState.DONE)
