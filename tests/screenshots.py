@@ -18,7 +18,7 @@ SIZES = {"studio": (1440, 900, "light"), "phone": (390, 844, "dark")}
 
 
 def main(folder: Path) -> None:
-    """One edit of an example, pictured at every size, and the attention of another."""
+    """One edit of an example, pictured at every size, the attention of another, and two LoRAs compared on it."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with tempfile.TemporaryDirectory() as outputs, sync_playwright() as driver:
@@ -40,6 +40,13 @@ def main(folder: Path) -> None:
             page.click("#explorer .chip[aria-label='cat']")
             page.wait_for_timeout(1500)
             page.screenshot(path=folder / "explorer.png")
+            page.get_by_role("tab", name="LoRA").click()
+            for preset in ("cyanotype", "thermal"):
+                page.click(f"#loras [data-key='preset:{preset}']")
+            page.click("#loras .start-compare")
+            page.wait_for_selector("#series .word", timeout=120_000)
+            page.wait_for_timeout(1500)
+            page.screenshot(path=folder / "lora.png", full_page=True)
         finally:
             process.terminate()
             process.wait(30)
