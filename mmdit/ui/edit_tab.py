@@ -1,29 +1,33 @@
 """The edit tab: a picture and an instruction on the left, what becomes of them on the right.
 
 What is shown follows from a `View` and the job that it names, so that a reload or a second browser tab shows the
-same. No handler of the page waits for the model; a timer looks after the job.
+same. No handler of the page waits for the model; a timer looks after the job. Every handler lists as outputs what it
+may change and nothing else: an answer that comes late must not put back what the user has changed meanwhile.
 """
 
 import functools
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
-from PIL import Image
 
 from mmdit.catalog import ModelEntry
 from mmdit.runtime.history import Entry
-from mmdit.runtime.jobs import CAPACITY, Job, Jobs, QueueFullError
+from mmdit.runtime.jobs import CAPACITY, Jobs, QueueFullError
 from mmdit.ui import abilities, markup
-from mmdit.ui.source_image import SourceImage
+from mmdit.ui.lora_shelf import LoraShelf, read_stack
+from mmdit.ui.source_image import SourceImage, read_upload
 from mmdit.ui.view import View, is_active, moment, news, shown_entry, stage, without_job
+
+if TYPE_CHECKING:  # see jobs.py
+    from mmdit.editor import EditRequest
 
 POLL_SECONDS = 0.4
 RECENT = 12
 MOST_STEPS, MOST_GUIDANCE = 20, 5.0
-SHOWN_BY_BROWSERS = {"PNG", "JPEG", "WEBP", "GIF", "BMP"}
+WEB = Path(__file__).with_name("lora_web")
 
 Update = dict[Any, Any]
 
@@ -35,10 +39,15 @@ class EditTab:
         page: what is open.
         model: gives the defaults.
         examples: folder with pictures and an ``examples.json``; may be missing.
+        shelf, stack: the LoRAs, and the component whose value is the stack; it is rendered elsewhere.
     """
 
-    def __init__(self, page: gr.Blocks, jobs: Jobs, model: ModelEntry, examples: Path) -> None:
+    def __init__(
+        self, page: gr.Blocks, jobs: Jobs, model: ModelEntry, examples: Path, shelf: LoraShelf, stack: gr.HTML
+    ) -> None:
         self.page = page
+        self.shelf = shelf
+        self.stack = stack
         self.jobs = jobs
         self.history = jobs.history
         self.model = model
@@ -67,6 +76,7 @@ class EditTab:
         with gr.Row(elem_classes="actions"):
             self.edit = gr.Button("Edit", variant="primary", elem_id="edit", scale=3)
             self.cancel = gr.Button("Cancel", variant="secondary", elem_id="cancel", scale=1, interactive=False)
+        self.loras = gr.HTML(markup.NO_LORAS, js_on_load=markup.CLICK_SCRIPT, elem_id="loras-line")
         gr.HTML('<h2 class="section">Or try one of these</h2>', visible=bool(self.examples))
         self.example_strip = gr.HTML(
             markup.strip(self._example_items(), ""),
@@ -109,6 +119,8 @@ class EditTab:
             self.served = gr.Button()
             self.served_picture = gr.Image(label="result", format="png", type="filepath")
             self.served_settings = gr.JSON(label="settings")
+            self.found = gr.JSON()  # for `_attach`
+            self.found_picture = gr.Image(format="png", type="filepath")
 
     def _wire(self) -> None:
         self.view = gr.State(View())
@@ -117,22 +129,25 @@ class EditTab:
         results = [self.download, self.look_inside, self.again, self.undo]
         right = [self.status, self.stage, self.edit, self.cancel, *results]
         left = [self.source, self.instruction, self.seed, self.random_seed, self.steps, self.guidance]
-        everything = [self.view, self.drawn, *right, *left, self.recent]
+        shown = [self.view, self.drawn, *right]
+        self.restored = [*shown, *left, self.stack, self.recent]
         quiet = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 
-        self.page.load(self._attach, None, everything, **quiet)
-        timer.tick(self._watch, [self.view, self.drawn], [self.drawn, *right, self.seed, self.recent], **quiet)
-        gr.on(
-            [self.edit.click, self.instruction.submit], self._start, [self.view, *left], everything, **quiet
-        )  # fmt: skip
-        self.cancel.click(self._cancel, [self.view], everything, **quiet)
-        # Not the settings: an answer that comes late would put back those that were changed meanwhile.
-        shown = [self.view, self.drawn, *right, self.source]
-        self.source.upload(self._check_upload, [self.view, self.source], shown, **quiet)
-        self.example_strip.select(self._take_example, [self.view], everything, **quiet)
-        self.recent.select(self._restore, [self.view], everything, **quiet)
-        self.again.click(self._edit_again, [self.view], everything, **quiet)
-        self.undo.click(self._take_back, [self.view], everything, **quiet)
+        found = [self.found, self.found_picture]
+        recalled = [self.stack, *left]
+        attached = self.page.load(self._attach, None, [*shown, *found, self.recent], **quiet)
+        attached.then(None, [*found, *recalled], recalled, js=_script("recall"), **quiet)
+        self.stack.change(None, [self.stack], [self.loras], js=_script("line"), **quiet)
+        asked = [self.view, self.drawn, self.random_seed]
+        timer.tick(self._watch, asked, [self.drawn, *right, self.seed, self.recent], **quiet)
+        gr.on([self.edit.click, self.instruction.submit], self._start, [self.view, *left, self.stack], shown, **quiet)
+        self.cancel.click(self._cancel, [self.view], shown, **quiet)
+        self.source.upload(self._check_upload, [self.view, self.source], [*shown, self.source], **quiet)
+        again = [*shown, self.source, self.instruction]
+        self.example_strip.select(self._take_example, [self.view], again, **quiet)
+        self.recent.select(self._restore, [self.view], self.restored, **quiet)
+        self.again.click(self._edit_again, [self.view], again, **quiet)
+        self.undo.click(self._take_back, [self.view], self.restored, **quiet)
         self.served.click(
             self._serve, [self.source, self.instruction, self.seed, self.steps, self.guidance],
             [self.served_picture, self.served_settings],
@@ -146,23 +161,32 @@ class EditTab:
         """A page was opened or reloaded: find the job again."""
         job = self.jobs.current()
         if job is None:
-            return {**self._show(View()), self.recent: self._recent_strip()}
+            return {**self._show(View()), self.recent: self.recent_strip()}
         now = job.snapshot
-        update = self._show(View(job=job.id))
-        if now.entry is not None:
-            update |= {self.source: now.entry.source, **self._settings(now.entry)}
-        elif now.source is not None:
-            update[self.source] = now.source
-        return {**update, self.instruction: now.instruction, self.recent: self._recent_strip()}
+        settings = {self.instruction: now.instruction} | ({} if now.entry is None else self._settings(now.entry))
+        fields = {self.instruction: "", self.seed: None, self.random_seed: True, self.steps: self.model.steps,
+                  self.guidance: self.model.guidance}  # fmt: skip
+        found = {
+            "untouched": [None, *fields.values()],
+            "settings": [settings.get(field, untouched) for field, untouched in fields.items()],
+            "stack": self.shelf.to_browser(*self.shelf.from_settings(now.entries[-1].settings if now.entries else {})),
+        }
+        return {
+            **self._show(View(job=job.id)),
+            self.found: found,
+            self.found_picture: now.source if now.entry is None else now.entry.source,
+            self.recent: self.recent_strip(),
+        }
 
     def _start(
         self, view: View, source: str | None, instruction: str, seed: int | None, random_seed: bool,
-        steps: int, guidance: float,
+        steps: int, guidance: float, stack: Any,
     ) -> Update:  # fmt: skip
         if is_active(view, self.jobs):
             return gr.skip()
         try:
-            job = self._submit(source, instruction, None if random_seed else seed, steps, guidance)
+            request = self.request(source, instruction, None if random_seed else seed, steps, guidance)
+            job = self.jobs.submit(replace(request, loras=self.shelf.weights(read_stack(stack))))
         except (ValueError, QueueFullError) as error:
             return self._show(replace(without_job(view, self.jobs), notice=str(error)))
         return self._show(replace(without_job(view, self.jobs), job=job.id))
@@ -174,11 +198,13 @@ class EditTab:
 
     def _check_upload(self, view: View, source: str | None) -> Update:
         try:
-            picture, shows = _read_upload(source)
+            picture, shows = read_upload(source)
         except ValueError as error:
             return {**self._show(replace(view, notice=str(error))), self.source: None}
-        update = self._show(replace(view, notice="", before=""))
-        return update if shows else {**update, self.source: picture}
+        seen = replace(view, notice="", before="")
+        if shows and seen == view:
+            return gr.skip()
+        return {**self._show(seen), **({} if shows else {self.source: picture})}
 
     def _take_example(self, view: View, event: gr.EventData) -> Update:
         example = self.examples.get(str(event.picked))
@@ -192,17 +218,18 @@ class EditTab:
         }
 
     def _restore(self, view: View, event: gr.EventData) -> Update:
-        return self._restore_entry(view, str(event.picked))
+        return self.restore(view, str(event.picked))
 
     def _take_back(self, view: View) -> Update:
-        return self._restore_entry(view, view.before)
+        return self.restore(view, view.before)
 
-    def _restore_entry(self, view: View, name: str) -> Update:
+    def restore(self, view: View, name: str) -> Update:
+        """Go back to a result: its picture, settings and LoRAs."""
         entry = self.history.find(name)
         if entry is None:
             return {
                 **self._show(replace(view, notice="That result is no longer in the folder of results.")),
-                self.recent: self._recent_strip(),
+                self.recent: self.recent_strip(),
             }
         if is_active(view, self.jobs):
             return self._show(replace(view, notice="An edit is running; cancel it, or wait for it to finish."))
@@ -211,6 +238,7 @@ class EditTab:
             self.source: entry.source,
             **self._settings(entry),
             self.random_seed: False,
+            self.stack: self.shelf.to_browser(*self.shelf.from_settings(entry.settings)),
         }
 
     def _edit_again(self, view: View) -> Update:
@@ -227,15 +255,17 @@ class EditTab:
         entry = shown_entry(view, self.jobs)
         return entry.name if entry is not None else ""
 
-    def _watch(self, view: View, drawn: tuple) -> Any:
+    def _watch(self, view: View, drawn: tuple, random_seed: bool) -> Any:
         """The timer's look at the job: redraw if it has moved."""
         if moment(view, self.jobs) == drawn:
             return gr.skip()
         update = self._show(view)
         del update[self.view]
         job = self.jobs.find(view.job)
-        if job is not None and (entry := job.snapshot.entry) is not None:
-            update |= {self.seed: entry.settings.get("seed"), self.recent: self._recent_strip()}
+        if job is not None and job.snapshot.state.finished and job.snapshot.entries:
+            update[self.recent] = self.recent_strip()
+            if random_seed:  # else it is the user's, who may have written another by now
+                update[self.seed] = job.snapshot.entries[-1].settings.get("seed")
         return update
 
     def _show(self, view: View) -> Update:
@@ -265,7 +295,8 @@ class EditTab:
             self.guidance: min(settings.get("guidance", self.model.guidance), MOST_GUIDANCE),
         }
 
-    def _recent_strip(self) -> str:
+    def recent_strip(self) -> str:
+        """The newest results, to click."""
         items = [
             markup.StripItem(entry.name, self._thumbnail(entry.result), entry.settings.get("instruction", ""))
             for entry in self.history.latest(RECENT)
@@ -280,27 +311,29 @@ class EditTab:
 
     # ---- the model
 
-    def _submit(self, source: str | None, instruction: str, seed: int | None, steps: int, guidance: float) -> Job:
+    def request(
+        self, source: str | None, instruction: str, seed: int | None, steps: int, guidance: float
+    ) -> "EditRequest":
+        """What the left column asks for, without LoRAs. Raises EditError or ImageError."""
         from mmdit.attention.spec import RecordSpec
         from mmdit.editor import EditError, EditRequest
 
         if source is None:
             raise EditError("there is no picture yet; add the one to edit")
-        if not instruction.strip():
+        if not (instruction or "").strip():
             raise EditError('the instruction is empty; say what to do, for example "make it black and white"')
-        picture, _ = _read_upload(source)
-        request = EditRequest(
+        picture, _ = read_upload(source)
+        return EditRequest(
             [picture], instruction.strip(), seed=None if seed is None else int(seed), steps=int(steps),
             guidance=float(guidance), record=RecordSpec(steps="all", heads="all", patches="all", dtype="float16"),
         )  # fmt: skip
-        return self.jobs.submit(request)
 
     def _serve(
         self, image: str | None, instruction: str, seed: int | None, steps: int, guidance: float
     ) -> tuple[str, dict[str, Any]]:
         """For programs: one edit from beginning to end."""
         try:
-            job = self._submit(image, instruction, seed, steps, guidance)
+            job = self.jobs.submit(self.request(image, instruction, seed, steps, guidance))
         except (ValueError, QueueFullError) as error:
             raise gr.Error(str(error)) from error
         now = job.wait()
@@ -319,13 +352,5 @@ def _read_examples(folder: Path) -> dict[str, tuple[Path, str]]:
     return {name: (file, instruction) for name, (file, instruction) in found.items() if file.is_file()}
 
 
-def _read_upload(source: str) -> tuple[Image.Image, bool]:
-    """An uploaded picture, and whether a browser can show its file. Raises `ImageError` without the folder."""
-    from mmdit.images import ImageError, load_image
-
-    try:
-        picture = load_image(source)
-    except ImageError as error:
-        raise ImageError(str(error).replace(source, f"“{Path(source).name}”")) from error
-    with Image.open(source) as opened:
-        return picture, opened.format in SHOWN_BY_BROWSERS
+def _script(name: str) -> str:
+    return (WEB / f"{name}.js").read_text(encoding="utf-8")

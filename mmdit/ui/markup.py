@@ -18,6 +18,13 @@ element.addEventListener('click', event => {
   if (item) trigger('select', {picked: item.dataset.name});
 });
 """
+CLICK_SCRIPT = """
+element.addEventListener('click', event => {
+  if (event.target.closest('button')) trigger('select', {});
+});
+"""
+NO_LORAS = '<button type="button" class="lora-line" data-count="0">No LoRAs · add a look</button>'
+"""Until `lora_web/line.js` knows better."""
 
 LOGO = (
     '<svg class="logo" viewBox="0 0 32 32" aria-hidden="true"><rect x="2" y="2" width="28" height="28" rx="8"/>'

@@ -7,16 +7,20 @@ import tempfile
 from pathlib import Path
 
 import gradio as gr
+from gradio.utils import get_upload_folder
 
 from mmdit.catalog import ASSETS, ModelEntry
+from mmdit.lora.presets import PRESETS_FOLDER, Presets
 from mmdit.runtime.jobs import Jobs
 from mmdit.ui import markup
 from mmdit.ui.edit_tab import EditTab
 from mmdit.ui.explorer import ExplorerTab
+from mmdit.ui.lora_shelf import LoraShelf
+from mmdit.ui.lora_tab import LoraPanel, LoraTab
 
 EXAMPLES = ASSETS / "examples"
 STYLE = Path(__file__).with_name("style.css")
-MAX_UPLOAD = "60mb"
+MAX_UPLOAD = "2gb"  # large LoRAs; how large a picture may be is for `mmdit.images` to say
 
 CONTROL_ENTER = """() => document.addEventListener('keydown', event => {
   if (event.key === 'Enter' && (event.ctrlKey || event.metaKey) && event.target.closest('#instruction')) {
@@ -26,33 +30,39 @@ CONTROL_ENTER = """() => document.addEventListener('keydown', event => {
 }, true)"""
 
 
-def serve(jobs: Jobs, model: ModelEntry, host: str, port: int) -> None:
+def serve(jobs: Jobs, model: ModelEntry, host: str, port: int, presets: Presets | None = None) -> None:
     """Show the page at once, and serve it until interrupted.
 
     Args:
         model: the one that ``jobs`` loads.
+        presets: the LoRAs on show, those of the editor; None for those that come with the program.
 
     Raises:
         ValueError: the model can't be loaded.
     """
-    with tempfile.TemporaryDirectory(prefix="mmdit-maps-", ignore_cleanup_errors=True) as maps:
-        page = _build(jobs, model, Path(maps))
-        address = _launch(page, [jobs.history.folder, EXAMPLES, Path(maps)], host, port)
+    presets = Presets([PRESETS_FOLDER]) if presets is None else presets
+    with tempfile.TemporaryDirectory(prefix="mmdit-page-", ignore_cleanup_errors=True) as folder:
+        page = _build(jobs, model, presets, Path(folder))
+        address = _launch(page, [jobs.history.folder, EXAMPLES, Path(folder)], host, port)
         print(f"MMDiT Studio is at {address}", flush=True)
         if error := jobs.wait_until_loaded():
             raise ValueError(error)
         page.block_thread()
 
 
-def _build(jobs: Jobs, model: ModelEntry, maps: Path) -> gr.Blocks:
-    """The page; ``maps`` is the folder that the explorer's bytes pass through."""
+def _build(jobs: Jobs, model: ModelEntry, presets: Presets, folder: Path) -> gr.Blocks:
+    """The page; small pictures and the explorer's bytes pass through ``folder``."""
+    shelf = LoraShelf(presets, jobs, model, Path(get_upload_folder()))
     with gr.Blocks(title="MMDiT Studio", analytics_enabled=False) as page:
         gr.HTML(markup.header(model.name))
+        panel = LoraPanel(shelf, jobs, folder)
         with gr.Tabs(elem_id="tabs") as tabs:
             with gr.Tab("Edit", id="edit"):
-                edit = EditTab(page, jobs, model, EXAMPLES)
+                edit = EditTab(page, jobs, model, EXAMPLES, shelf, panel.stack)
+            with gr.Tab("LoRA", id="loras"):
+                LoraTab(page, tabs, edit, panel, folder)
             with gr.Tab("Look inside", id="inside") as inside:
-                explorer = ExplorerTab(page, jobs.history, maps)
+                explorer = ExplorerTab(page, jobs.history, folder)
         quiet = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
         inside.select(lambda view: explorer.show(edit.shown_name(view)), [edit.view], [explorer.view], **quiet)
         edit.look_inside.click(lambda: gr.update(selected="inside"), None, [tabs], **quiet)

@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from PIL import Image
+
+SHOWN_BY_BROWSERS = {"PNG", "JPEG", "WEBP", "GIF", "BMP"}
 
 
 class _WithoutStub(type(gr.Image)):
@@ -29,3 +32,15 @@ class SourceImage(gr.Image, metaclass=_WithoutStub):
         if not payload.path or not Path(payload.path).resolve().is_relative_to(uploads):
             raise gr.Error("that picture was not uploaded; upload it first")
         return payload.path
+
+
+def read_upload(source: str) -> tuple[Image.Image, bool]:
+    """An uploaded picture, and whether a browser can show its file. Raises `ImageError` without the folder."""
+    from mmdit.images import ImageError, load_image
+
+    try:
+        picture = load_image(source)
+    except ImageError as error:
+        raise ImageError(str(error).replace(source, f"“{Path(source).name}”")) from error
+    with Image.open(source) as opened:
+        return picture, opened.format in SHOWN_BY_BROWSERS

@@ -87,9 +87,9 @@ def _job_news(job: Job, now: JobSnapshot, jobs: Jobs) -> str:
     if now.entry is not None:
         return markup.status("Done", "done", details=_facts(now.entry), warnings=now.warnings)
     if now.state is JobState.FAILED:
-        return markup.status(_sentence(now.error), "error")
+        return markup.status(_sentence(now.error) + _kept(now), "error")
     if now.state is JobState.CANCELLED:
-        return markup.status("Cancelled. Nothing was saved.")
+        return markup.status(f"Cancelled.{_kept(now) or ' Nothing was saved.'}")
     if job.cancel_wanted:
         return markup.status("Cancelling…", "busy")
     if not jobs.ready:
@@ -101,6 +101,14 @@ def _job_news(job: Job, now: JobSnapshot, jobs: Jobs) -> str:
         return markup.status("Starting…", "busy")
     left = "saving" if now.step == now.steps else f"about {max(1, round(now.seconds_left))} s left"
     return markup.status(f"Step {now.step} of {now.steps}", "busy", now.step / now.steps, left)
+
+
+def _kept(now: JobSnapshot) -> str:
+    """What a series that came to nothing has left behind."""
+    count = len(now.entries)
+    if count == 0:
+        return ""
+    return f" {'One picture was' if count == 1 else f'{count} pictures were'} finished before and kept."
 
 
 def _facts(entry: Entry) -> str:

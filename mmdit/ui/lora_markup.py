@@ -1,0 +1,245 @@
+"""Cards, rows and truth of the LoRA tab, as HTML.
+
+In: presets and reports. Out: HTML, with every text escaped. Knows neither Gradio nor where files are.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+from mmdit.lora.inspect import LoraReport
+from mmdit.lora.presets import Preset
+from mmdit.ui.lora_shelf import HIGHEST, LOWEST, STEP, shown
+
+ARROW_UP, ARROW_DOWN, CROSS = "M4 10l4-4 4 4", "M4 6l4 4 4-4", "M4 4l8 8M12 4l-8 8"
+NAMED = 4  # modules named in a sentence; of more, their number
+
+
+@dataclass(frozen=True)
+class Row:
+    """What a row of the stack shows, whatever its weight.
+
+    Args:
+        key: what a click reports.
+        name: what it is called on the command line, or the file's name.
+        report: None when there is none; then ``problem`` says why, in one sentence.
+        can_fetch: whether the file could be downloaded.
+    """
+
+    key: str
+    title: str
+    name: str
+    preset: Preset | None
+    report: LoraReport | None
+    problem: str = ""
+    can_fetch: bool = False
+
+
+# ---- cards
+
+
+def card(key: str, preset: Preset, picture: str, suits: bool) -> str:
+    """A preset to click.
+
+    Args:
+        picture: an address; "" for none.
+        suits: whether it is for the model in use.
+    """
+    found_by = " ".join((preset.title, preset.name, preset.description, preset.family, preset.base, preset.trigger))
+    face = f'<img src="{escape(picture)}" alt="" loading="lazy">' if picture else _initials(preset.title)
+    foot = f"weight {shown(preset.weight)}" if suits else f"for {preset.base or preset.family}"
+    needs = "" if suits else f'<span class="needs">{escape(preset.needs or f"Needs a {preset.family} model.")}</span>'
+    about = f'<span class="about">{escape(preset.description)}</span>' if preset.description else ""
+    state = 'aria-pressed="false"' if suits else 'aria-disabled="true"'
+    return (
+        f'<button type="button" class="card{"" if suits else " foreign"}" data-key="{escape(key)}" {state}'
+        f' data-weight="{preset.weight:g}" data-text="{escape(found_by.casefold())}" title="{escape(preset.title)}">'
+        f'<span class="face">{face}<span class="tick" aria-hidden="true">✓</span></span>'
+        f'<span class="title">{escape(preset.title)}</span>{about}{needs}<span class="foot">{escape(foot)}</span>'
+        "</button>"
+    )
+
+
+def problems(sentences: Sequence[str]) -> str:
+    """Presets that can't be used; nothing when there are none."""
+    if not sentences:
+        return ""
+    count = "One preset" if len(sentences) == 1 else f"{len(sentences)} presets"
+    items = "".join(f"<li>{escape(sentence)}</li>" for sentence in sentences)
+    return f"<details><summary>{count} can’t be used</summary><ul>{items}</ul></details>"
+
+
+def _initials(title: str) -> str:
+    letters = "".join(re.findall(r"\b\w", title)[:2]).upper()
+    return f'<span class="initials" aria-hidden="true">{escape(letters)}</span>'
+
+
+# ---- the stack
+
+
+def row(of: Row) -> str:
+    """Name, weight, order, and below them the truth."""
+    low, high = of.preset.weight_range if of.preset is not None else (LOWEST, HIGHEST)
+    title = escape(of.title)
+    told = re.sub(r"\W+", "-", of.title).casefold() == of.name or of.title == of.name
+    subtitle = "" if told else f'<span class="name">{escape(of.name)}</span>'
+    return (
+        f'<div class="head"><span class="title">{title}</span>{subtitle}<span class="tools">'
+        f"{_tool('up', ARROW_UP, f'Move {title} up')}{_tool('down', ARROW_DOWN, f'Move {title} down')}"
+        f"{_tool('remove', CROSS, f'Remove {title}')}</span></div>"
+        f'<div class="weigh"><input type="range" class="slider" min="{low:g}" max="{high:g}" step="{STEP:g}" '
+        f'aria-label="Weight of {title}"><input type="text" class="number" inputmode="decimal" autocomplete="off" '
+        f'aria-label="Weight of {title} as a number"></div>{_blocks_note()}{truth(of)}{_words(of.preset)}'
+    )
+
+
+def truth(of: Row, details_open: bool = False) -> str:
+    """What would be applied: the verdict, the numbers, and what is lost."""
+    if of.report is None:
+        fetch = '<button type="button" class="small fetch">Fetch it now</button>' if of.can_fetch else ""
+        kind = "absent" if of.can_fetch else "refused"
+        return f'<div class="truth {kind}"><p class="verdict">{_sentence(of.problem)}</p>{fetch}</div>'
+    report = of.report
+    kind = "whole" if report.whole else "refused"
+    return (
+        f'<div class="truth {kind}">{_verdict(report)}{_facts(report)}{_strip(report)}{_left_out(report)}'
+        f"{_details(report, details_open)}</div>"
+    )
+
+
+def _verdict(report: LoraReport) -> str:
+    if report.whole:
+        return '<p class="verdict">Applies whole</p>'
+    text = f'<p class="verdict">Refused: {escape(report.refusal())}.</p>'
+    if not report.targets:
+        return text
+    count = f"{len(report.targets)} of {_total(report)} targets"
+    return (
+        f'<p class="verdict accepted">Applies in part: {count}; the rest of the file is left out.</p>{text}'
+        f'<label class="partial"><input type="checkbox"> Apply what fits ({count})</label>'
+    )
+
+
+def _facts(report: LoraReport) -> str:
+    touched = sum(1 for block in report.blocks if block.matched)
+    facts = {
+        "Targets": f"{len(report.targets)} of {_total(report)}",
+        "Blocks": str(touched),
+        "Rank": _range(report.ranks),
+        "Scale α/r × weight": f'{_range(report.scales)} <span class="effect"></span>',
+    }
+    listed = "".join(f"<div><dt>{name}</dt><dd>{text}</dd></div>" for name, text in facts.items())
+    scales = escape(json.dumps(list(report.scales[:1] + report.scales[-1:])))
+    return f'<dl class="facts" data-scales="{scales}">{listed}</dl>'
+
+
+def _strip(report: LoraReport) -> str:
+    """A cell for each block: whole, in part, or not at all."""
+    cells = []
+    for block in report.blocks:
+        lost = block.missing + block.mismatched + block.unknown
+        kind = "none" if not block.matched else "some" if lost else "all"
+        numbers = ((block.matched, "matched"), (block.missing, "missing"), (block.mismatched, "of another shape"),
+                   (block.unknown, "unknown"))  # fmt: skip
+        text = ", ".join(f"{count} {what}" for count, what in numbers if count)
+        cells.append(f'<i class="{kind}" title="{escape(block.block)}: {text}"></i>')
+    return f'<div class="strip-of-blocks" aria-hidden="true">{"".join(cells)}</div>'
+
+
+def _left_out(report: LoraReport) -> str:
+    left = [name for name in report.missing if name not in report.incomplete]
+    if not left:
+        return ""
+    return f'<p class="note">The file leaves out {len(left)} that other blocks have: {escape(_some(left))}.</p>'
+
+
+def _details(report: LoraReport, is_open: bool) -> str:
+    about = f"{report.format} · {report.dtype} · {_bytes(report.bytes)} · looks like {report.family}: {report.evidence}"
+    lists = "".join(
+        f"<p><b>{label}</b> {escape(_some(names, 12))}</p>"
+        for label, names in (
+            ("Half a pair:", report.incomplete), ("Another shape:", report.mismatched), ("Unknown:", report.unknown),
+        )
+        if names
+    )  # fmt: skip
+    return (
+        f"<details{' open' if is_open else ''}><summary>By block</summary><p>{_sentence(about)}</p>{lists}"
+        f'<pre tabindex="0">{escape(report.table())}</pre></details>'
+    )
+
+
+def _words(preset: Preset | None) -> str:
+    if preset is None:
+        return ""
+    hints = [f"trigger: “{preset.trigger}”"] if preset.trigger else []
+    hints += [f"made for {preset.steps} steps"] if preset.steps else []
+    hints += [f"guidance {preset.guidance:g}"] if preset.guidance is not None else []
+    chips = "".join(
+        f'<button type="button" class="chip" data-words="{place}" title="Put it into the instruction">'
+        f"{escape(words)}</button>"
+        for place, words in enumerate(preset.instructions)
+    )
+    if not chips and not hints:
+        return ""
+    label = "Use its words" if chips else ""
+    hint = f'<span class="hint">{escape(" · ".join(hints))}</span>' if hints else ""
+    return f'<div class="words"><span class="label">{label}</span>{hint}<div class="chips">{chips}</div></div>'
+
+
+def _blocks_note() -> str:
+    return '<p class="note per-block" hidden>With weights of its own for each block, as its result had them.</p>'
+
+
+def _tool(action: str, path: str, label: str) -> str:
+    return (
+        f'<button type="button" class="tool" data-action="{action}" aria-label="{label}" title="{label}">'
+        f'<svg viewBox="0 0 16 16" aria-hidden="true"><path d="{path}"/></svg></button>'
+    )
+
+
+# ---- a dropped file
+
+
+def inspected(of: Row) -> str:
+    """What a dropped file holds, with the table open, to be added or put away."""
+    title = escape(of.name)
+    add = "" if of.report is None or not of.report.targets else (
+        '<button type="button" class="small primary add">Add to the stack</button>'
+    )  # fmt: skip
+    return (
+        f'<div class="head"><span class="title">{title}</span></div>{truth(of, details_open=True)}'
+        f'<div class="buttons">{add}<button type="button" class="small close">Close</button></div>'
+    )
+
+
+# ---- words
+
+
+def _total(report: LoraReport) -> int:
+    """Modules that the file is for, whether they fit or not."""
+    return sum(map(len, (report.targets, report.incomplete, report.mismatched, report.unknown)))
+
+
+def _range(values: Sequence[float]) -> str:
+    if not values:
+        return "–"
+    ends = dict.fromkeys((shown(values[0]), shown(values[-1])))
+    return "–".join(ends)
+
+
+def _some(names: Sequence[str], most: int = NAMED) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def _bytes(count: int) -> str:
+    for unit, size in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if count >= size:
+            return f"{count / size:.3g} {unit}"
+    return f"{count} bytes"
+
+
+def _sentence(text: str) -> str:
+    """Escaped, upper-cased and ended."""
+    return escape(text[:1].upper() + text[1:]) + ("" if text.endswith((".", "!", "?")) else ".")
