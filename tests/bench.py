@@ -77,8 +77,9 @@ def lora() -> None:
     picture = load_image(PHOTOGRAPH).resize((512, 384))
     with tempfile.TemporaryDirectory() as folder:
         files = [Path(folder) / f"{index}.safetensors" for index in range(3)]
+        targets = {name: shape for name, shape in linear_shapes("mini").items() if "blocks." in name}
         for index, file in enumerate(files):
-            write(file, "diffusers", linear_shapes("mini"), rank=16, alpha=16.0, seed=index)
+            write(file, "diffusers", targets, rank=16, alpha=16.0, seed=index)
         loras = [LoraWeight(file, 0.5) for file in files]
 
         def apply(weight: float) -> None:
