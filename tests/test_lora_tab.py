@@ -357,7 +357,6 @@ def browser():
 def page(browser, lora_studio: LoraStudio):
     """On the LoRA tab, with nothing in the stack."""
     for opened in open_page(browser, lora_studio):
-        opened.set_default_timeout(30000)  # DEV
         opened.get_by_role("tab", name="LoRA").click()
         opened.wait_for_selector("#loras .card:visible")
         opened.wait_for_timeout(300)
@@ -671,6 +670,37 @@ def test_a_grid_over_two_weights(page, lora_studio: LoraStudio, photograph_file:
 
 @pytest.mark.browser
 @pytest.mark.shipped
+def test_series_that_can_not_be_are_explained(page, lora_studio: LoraStudio, photograph_file: Path) -> None:
+    choose(page, FILM, THERMAL)
+    go(page, "Edit")
+    if page.locator("#source img").count():
+        page.click("#source button[aria-label='Remove Image']")
+        page.wait_for_selector("#source img", state="detached")
+    go(page, "LoRA")
+    page.click("#loras .start-compare")
+    page.wait_for_selector("#series-status .error:has-text('no picture')")
+    prepare(page, photograph_file, "make it sepia")
+    before = set(lora_studio.results())
+    page.select_option("#loras .y", THERMAL)
+    for xs, ys, told in (
+        ("0, nan", "0", "“nan” on X is no weight"),
+        ("0", "0, a", "“a” on Y is no weight"),
+        ("7", "0", "“7” on X is no weight"),
+        ("", "0", "X has no weights"),
+        ("0,.1,.2,.3,.4,.5", "0,.1,.2,.3,.4", "6 × 5 weights make 30 pictures"),
+    ):
+        page.fill("#loras .xs", xs)
+        page.fill("#loras .ys", ys)
+        page.press("#loras .ys", "Enter")
+        page.wait_for_selector(f"#series-status .error:has-text('{told}')")
+    page.select_option("#loras .y", FILM)
+    page.click("#loras .start-grid")
+    page.wait_for_selector("#series-status .error:has-text('same LoRA')")
+    assert set(lora_studio.results()) == before
+
+
+@pytest.mark.browser
+@pytest.mark.shipped
 def test_a_series_can_be_cancelled(page, lora_studio: LoraStudio, photograph_file: Path) -> None:
     prepare(page, photograph_file, "make it sepia")
     go(page, "Edit")
@@ -685,6 +715,46 @@ def test_a_series_can_be_cancelled(page, lora_studio: LoraStudio, photograph_fil
     page.wait_for_selector("#series-status .status:has-text('Cancelled')")
     page.wait_for_selector("#series-cancel", state="hidden")
     page.wait_for_selector("#series .place.never >> nth=0")
+
+
+@pytest.mark.browser
+@pytest.mark.shipped
+def test_a_reload_keeps_the_stack_and_the_series(page, lora_studio: LoraStudio, photograph_file: Path) -> None:
+    prepare(page, photograph_file, "make it sepia", seed=3)
+    choose(page, THERMAL)
+    before = set(lora_studio.results())
+    page.click("#loras .start-compare")
+    made = new_results(page, lora_studio, before, 2)
+    page.wait_for_selector("#series .word")
+    type_weight(page, THERMAL, "0.35")
+    page.reload()
+    page.wait_for_selector("#loras-line button:has-text('LoRAs: thermal 0.35')")
+    wait_for_instruction(page, "make it sepia")
+    page.wait_for_selector("#source img")
+    before = set(lora_studio.results())
+    page.click("#edit")
+    (result,) = new_results(page, lora_studio, before)
+    assert loras_of(result) == [("thermal", 0.35)]
+    go(page, "LoRA")
+    page.wait_for_selector("#loras .row .truth.whole")
+    assert page.input_value("#loras .row .number") == "0.35"
+    page.wait_for_selector(f"#series .result[data-entry='{made[1].stem}']")
+
+
+@pytest.mark.browser
+@pytest.mark.shipped
+def test_a_new_page_has_the_stack_of_the_newest_result(
+    browser, page, lora_studio: LoraStudio, photograph_file: Path
+) -> None:
+    prepare(page, photograph_file, "make it sepia")
+    choose(page, FILM)
+    before = set(lora_studio.results())
+    go(page, "Edit")
+    page.click("#edit")
+    new_results(page, lora_studio, before)
+    wait_for_news(page, "Done")
+    for other in open_page(browser, lora_studio):
+        other.wait_for_selector("#loras-line button:has-text('LoRAs: sepia-film 0.8')")
 
 
 @pytest.mark.browser
