@@ -174,7 +174,7 @@ def _words(preset: Preset | None) -> str:
     if preset is None:
         return ""
     hints = [f"trigger: “{preset.trigger}”"] if preset.trigger else []
-    hints += [f"made for {preset.steps} steps"] if preset.steps else []
+    hints += [f"made for {preset.steps} step{'s' if preset.steps > 1 else ''}"] if preset.steps else []
     hints += [f"guidance {preset.guidance:g}"] if preset.guidance is not None else []
     chips = "".join(
         f'<button type="button" class="chip" data-words="{place}" title="Put it into the instruction">'

@@ -18,7 +18,7 @@ from PIL import Image
 from mmdit.attention.maps import AttentionMaps, MapsError
 from mmdit.attention.overlay import DIVERGING, colour_table, overlay
 from mmdit.runtime.history import Entry
-from mmdit.runtime.jobs import Job
+from mmdit.runtime.jobs import Job, JobSnapshot
 from mmdit.ui import markup
 from mmdit.ui.lora_compare import (
     ALL_WORDS,
@@ -97,10 +97,14 @@ class SeriesBook:
         with self._lock:
             now = run.job.snapshot
             title = f"“{now.instruction}”"
-            cells = self._cells(run, now.entries, now.state.finished)
+            cells = self._cells(run, now)
             if run.series.x is not None:
                 return {"job": job_id, "title": title, "html": _grid(run.series, cells)}
-            head, beside = self._beside(run, now.entries, word) if now.state.finished and now.entries else ("", [])
+            head, beside = "", []
+            if not now.state.finished:
+                beside = [_place("waiting", now)] * len(cells)
+            elif now.entries:
+                head, beside = self._beside(run, now.entries, word)
             beside += [""] * (len(cells) - len(beside))
             figures = "".join(
                 f'<figure class="made"><div class="pair">{cell}{other}</div><figcaption>{escape(of.caption)}'
@@ -140,15 +144,14 @@ class SeriesBook:
         with self._lock:
             return self._runs.get(job_id)
 
-    def _cells(self, run: _Run, entries: Sequence[Entry], finished: bool) -> list[str]:
+    def _cells(self, run: _Run, now: JobSnapshot) -> list[str]:
         """A picture to click for each variant; what is not there yet, or never will be, is an empty place."""
-        cells = []
-        for place, variant in enumerate(run.series.variants):
-            if place < len(entries):
-                cells.append(_picture(entries[place], variant, self._pictures.small(entries[place].result, SMALL)))
-            else:
-                cells.append(f'<div class="place {"never" if finished else "waiting"}"></div>')
-        return cells
+        cells = [
+            _picture(entry, variant, self._pictures.small(entry.result, SMALL))
+            for entry, variant in zip(now.entries, run.series.variants, strict=False)
+        ]
+        kind = "never" if now.state.finished else "waiting"
+        return cells + [_place(kind, now)] * (len(run.series.variants) - len(cells))
 
     # ---- attention
 
@@ -209,6 +212,12 @@ def _picture(entry: Entry, variant: Variant, small: str) -> str:
         f'data-full="{escape(markup.file_url(entry.result))}" data-caption="{escape(variant.caption)}" '
         f'aria-label="{escape(variant.caption)}: show it larger"><img src="{escape(small)}" alt=""></button>'
     )
+
+
+def _place(kind: str, now: JobSnapshot) -> str:
+    """Where a picture will be ("waiting"), or would have been ("never"), in its shape as far as that is known."""
+    size = now.source.size if now.source is not None else now.entries[0].settings["size"] if now.entries else (4, 3)
+    return f'<div class="place {kind}" style="aspect-ratio: {size[0]} / {size[1]}"></div>'
 
 
 def _grid(series: Series, cells: Sequence[str]) -> str:
