@@ -792,6 +792,7 @@ def test_a_late_answer_does_not_undo_the_settings(
     page.fill("#steps input[type=number]", "3")
     page.press("#steps input[type=number]", "Tab")
     page.wait_for_timeout(500)
+    assert page.input_value("#steps input[type=number]") == "3", "before any answer"
     assert held, "the page asked for nothing when it was opened"
     release()
     page.wait_for_selector("#stage .compare")

@@ -27,8 +27,8 @@ SIZE_SHARES: dict[tuple[int, int], float] = dict(
 """Working size (height, width) → its share of training batches."""
 
 KIND_SHARES: dict[str, float] = {
-    "recolour": 0.15, "remove": 0.18, "replace": 0.09, "add": 0.20, "bigger": 0.06, "smaller": 0.07,
-    **dict.fromkeys(PHOTO_EDITS, 0.0165), "absent object": 0.04, "nonsense": 0.0285,
+    "recolour": 0.17, "remove": 0.26, "replace": 0.08, "add": 0.17, "bigger": 0.06, "smaller": 0.06,
+    **dict.fromkeys(PHOTO_EDITS, 0.01), "absent object": 0.06, "nonsense": 0.03,
 }  # fmt: skip
 
 WORDING_VARIANTS: dict[str, int] = {

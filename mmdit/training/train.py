@@ -26,9 +26,14 @@ from mmdit.model.text import MAX_TOKENS, TextEncoder
 from mmdit.model.transformer import MiniMMDiT
 from mmdit.training.muon import Muon
 from mmdit.training.objective import Probe, change_loss, draw_timesteps, edit_loss
-from mmdit.training.scenes import Scenes
+from mmdit.training.scenes import SceneBatch, Scenes
+from mmdit.training.vocabulary import PHOTO_EDITS
 
 ASKED_WEIGHT, CHANGE_WEIGHT = 0.02, 0.1
+READING_SIZE, READING_BATCH, READING_WEIGHT = (32, 32), 64, 0.3
+"""Each step also sees as many small pictures, which only edits of the whole picture and nonsense are asked of: the
+wordings of those are many, a small picture shows as well as a large one what they mean, and costs a sixth."""
+READING_KINDS = (*PHOTO_EDITS, "nonsense")
 TEXT_NOISE = 0.4  # largest standard deviation of the noise on text features, whose own is 1
 ENCODED_TOGETHER = 16  # instructions
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # malloc.h
@@ -159,18 +164,34 @@ class Trainer:
 
     def train_step(self) -> float:
         config = self.config
-        draw = torch.Generator().manual_seed(random.Random(f"{config.seed}-noise-{self.step}").getrandbits(63))
-        scenes = self.scenes.batch(self.step, config.batch)
-        text, mask = self.instructions.features(scenes.instructions)
-        strength = TEXT_NOISE * torch.rand(config.batch, 1, 1, generator=draw)
-        text = text + (strength * torch.randn(text.shape, generator=draw)).to(text.device)
-        withheld = torch.rand(config.batch, generator=draw) < config.unconditional_share
-        mask = mask & ~withheld[:, None].to(mask.device)
-        timestep = draw_timesteps(config.batch, draw).to(config.device)
-        noise = torch.randn(scenes.target.shape, generator=draw).to(config.device)
-
+        chance = random.Random(f"{config.seed}-noise-{self.step}")
+        draw = torch.Generator().manual_seed(chance.getrandbits(63))
         for name, optimizer in self.optimizers.items():
             optimizer.param_groups[0]["lr"] = self.peak_rates[name] * config.rate(self.step)
+
+        edit = self._backward(self.scenes.batch(self.step, config.batch), draw, weight=1.0)
+        kinds = chance.choices(READING_KINDS, k=READING_BATCH)
+        reading = self.scenes.batch(-1 - self.step, READING_BATCH, kinds=kinds, working_size=READING_SIZE)
+        self._backward(reading, draw, weight=READING_WEIGHT)
+
+        torch.nn.utils.clip_grad_norm_(self.others, 1.0)
+        for optimizer in self.optimizers.values():
+            optimizer.step()
+            optimizer.zero_grad()
+        self._average()
+        return edit
+
+    def _backward(self, scenes: SceneBatch, draw: torch.Generator, weight: float) -> float:
+        """Add a batch's gradients, times ``weight``; returns the loss of the edits alone."""
+        config, size = self.config, len(scenes.kinds)
+        text, mask = self.instructions.features(scenes.instructions)
+        strength = TEXT_NOISE * torch.rand(size, 1, 1, generator=draw)
+        text = text + (strength * torch.randn(text.shape, generator=draw)).to(text.device)
+        withheld = torch.rand(size, generator=draw) < config.unconditional_share
+        mask = mask & ~withheld[:, None].to(mask.device)
+        timestep = draw_timesteps(size, draw).to(config.device)
+        noise = torch.randn(scenes.target.shape, generator=draw).to(config.device)
+
         half = config.precision == "bfloat16"
         with torch.autocast(torch.device(config.device).type, torch.bfloat16, enabled=half):
             t = timestep[:, None, None, None]
@@ -183,12 +204,7 @@ class Trainer:
             edit = edit_loss(field.apply(scenes.source), scenes, timestep).mean()
             asked = self.probe.loss(text_after[min(Probe.BLOCK, max(text_after))], scenes, mask)
             loss = edit + ASKED_WEIGHT * asked + CHANGE_WEIGHT * change_loss(field, scenes, mask)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.others, 1.0)
-        for optimizer in self.optimizers.values():
-            optimizer.step()
-            optimizer.zero_grad()
-        self._average()
+        (weight * loss).backward()
         return edit.item()
 
     @torch.no_grad()

@@ -7,5 +7,6 @@
   } catch { /* some browsers keep nothing */ }
   if (!stack?.items.length) stack = Array.isArray(kept) ? {items: kept, notes: []} : found?.stack ?? stack;
   const untouched = now.every((value, place) => (value ?? null) === (found?.untouched[place] ?? null));
-  return [stack, ...(found && untouched ? [picture, ...found.settings] : now)];
+  const asItIs = {__type__: 'update'};
+  return [stack, ...(found && untouched ? [picture, ...found.settings] : now.map(() => asItIs))];
 }
