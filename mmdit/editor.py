@@ -7,7 +7,7 @@ import platform
 import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ from mmdit import images
 from mmdit.attention.maps import AttentionMaps
 from mmdit.attention.spec import RecordSpec
 from mmdit.catalog import CATALOG, ModelEntry
+from mmdit.families.family import EditCall, Family, Traits, steps_run
+from mmdit.families.strength import Strength
 from mmdit.lora.inspect import LoraReport
 from mmdit.lora.presets import PRESETS_FOLDER, Presets
 from mmdit.lora.stack import LoraStack, LoraWeight
@@ -27,6 +29,7 @@ MAX_INSTRUCTION = 1000
 MAX_STEPS = 100
 MAX_GUIDANCE = 20.0
 MAX_SEED = 2**63 - 1
+RESOLUTIONS = (64, 4096)
 
 
 class EditError(ValueError):
@@ -45,8 +48,17 @@ class EditRequest:
         instruction: what to do, in words; 1 to 1000 characters.
         seed: 0 to 2⁶³ − 1; None draws one, which the result's settings name.
         steps: sampler steps, 1 to 100; None for the model's default.
-        guidance: classifier-free guidance, 0 to 20, 1 being none; None for the model's default.
+        guidance: how closely the instruction is followed, 0 to 20, in the model's own kind: classifier-free guidance, 1
+            being none, or a number that the model is told; None for the model's default.
+        negative: what is not wanted, in words; empty for nothing.
+        true_guidance: for models that are told their guidance, the classifier-free guidance against ``negative``, at
+            twice the time; None for the default.
+        strength: how strongly the instruction is followed, beside a neutral one; None for as it stands.
+        denoise: share of the noise schedule that is run, for models that start from the noised picture (diffusers
+            calls it strength); None for all of it.
         size: (width, height) of the result; None for the first picture's own.
+        resolution: the model works on about resolution² pixels and the result is brought to its size; None for what
+            the model was trained on.
         loras: the LoRAs to apply, in order; the order changes nothing but the account.
         record: what to record of the joint attention; None for nothing.
     """
@@ -56,7 +68,12 @@ class EditRequest:
     seed: int | None = None
     steps: int | None = None
     guidance: float | None = None
+    negative: str = ""
+    true_guidance: float | None = None
+    strength: Strength | None = None
+    denoise: float | None = None
     size: tuple[int, int] | None = None
+    resolution: int | None = None
     loras: Sequence[LoraWeight] = ()
     record: RecordSpec | None = None
 
@@ -69,8 +86,17 @@ class EditRequest:
             raise EditError('the instruction is empty; say what to do, for example "make it black and white"')
         if length > MAX_INSTRUCTION:
             raise EditError(f"the instruction has {length} characters; use at most {MAX_INSTRUCTION}")
+        if len(self.negative) > MAX_INSTRUCTION:
+            raise EditError(
+                f"the negative instruction has {len(self.negative)} characters; use at most {MAX_INSTRUCTION}"
+            )
         _check_range("steps", self.steps, 1, MAX_STEPS, whole=True)
         _check_range("guidance", self.guidance, 0.0, MAX_GUIDANCE)
+        _check_range("true guidance", self.true_guidance, 0.0, MAX_GUIDANCE)
+        _check_range("denoise", self.denoise, 0.01, 1.0)
+        _check_range("resolution", self.resolution, *RESOLUTIONS, whole=True)
+        if self.strength is not None:
+            self.strength.check()
         _check_range("seed", self.seed, 0, MAX_SEED, whole=True)
         if self.size is not None:
             for name, side in zip(("width", "height"), self.size, strict=True):
@@ -79,16 +105,6 @@ class EditRequest:
                 raise EditError(f"size {self.size[0]}×{self.size[1]} is too large; use at most 50 megapixels")
         for lora in self.loras:
             lora.check()
-
-    def with_defaults(self, entry: ModelEntry) -> "EditRequest":
-        """The same request with nothing left open."""
-        return replace(
-            self,
-            instruction=self.instruction.strip(),
-            seed=random.randrange(2**31) if self.seed is None else self.seed,
-            steps=entry.steps if self.steps is None else self.steps,
-            guidance=entry.guidance if self.guidance is None else float(self.guidance),
-        )
 
 
 @dataclass(frozen=True)
@@ -99,6 +115,21 @@ class StepProgress:
     steps: int
     seconds_left: float
     preview: Image.Image
+
+
+@dataclass(frozen=True)
+class EditPlan:
+    """What an edit will do, known before it runs.
+
+    Args:
+        working: (width, height) at which the model works.
+        output: (width, height) of the result.
+        steps: that will be run.
+    """
+
+    working: tuple[int, int]
+    output: tuple[int, int]
+    steps: int
 
 
 @dataclass(frozen=True)
@@ -122,7 +153,7 @@ class EditResult:
 class Editor:
     """A loaded model, ready to edit. Make one with `load_editor`."""
 
-    def __init__(self, entry: ModelEntry, family: Any, presets: Presets) -> None:
+    def __init__(self, entry: ModelEntry, family: Family, presets: Presets) -> None:
         self.entry = entry
         self.presets = presets
         self._family = family
@@ -133,9 +164,22 @@ class Editor:
         """The module whose joint-attention blocks do the work."""
         return self._family.transformer
 
+    @property
+    def traits(self) -> Traits:
+        """What the model can do, and its defaults."""
+        return self._family.traits
+
     def inspect_lora(self, name_or_path: str | Path) -> LoraReport:
         """What a LoRA would do to this model, from its file's header. Raises LoraError: unknown or unreadable."""
         return self._loras.inspect(name_or_path)
+
+    def plan(self, request: EditRequest) -> EditPlan:
+        """The sizes and steps of an edit, without making it. Raises EditError: a value out of range."""
+        request.check()
+        output = request.size or images.upright_size(request.images[0])
+        steps = request.steps or self.entry.steps
+        working = self._family.working_size(output, request.resolution)
+        return EditPlan(working, output, steps_run(steps, 1.0 if request.denoise is None else request.denoise))
 
     def edit(self, request: EditRequest, on_step: Callable[[StepProgress], None] | None = None) -> EditResult:
         """Carry out one request.
@@ -144,44 +188,71 @@ class Editor:
             on_step: called after every step, from the calling thread.
 
         Raises:
-            EditError: a value out of range. ImageError: an unusable picture. LoraError: a LoRA that does not fit.
-                RecordError: a recording that can't be made. EditCancelled: as ``on_step`` did.
+            EditError: a value out of range, or something that this model can't do. ImageError: an unusable picture.
+                LoraError: a LoRA that does not fit. RecordError: a recording that can't be made. EditCancelled: as
+                ``on_step`` did.
         """
         started = time.perf_counter()
         request.check()
-        request = request.with_defaults(self.entry)
-        pictures = [images.prepare(picture, f"picture {index + 1}") for index, picture in enumerate(request.images)]
-        if request.size is not None:
-            pictures[0] = pictures[0].resize(request.size, Image.Resampling.LANCZOS)
+        call = self._call(request)
         prepared = time.perf_counter()
 
-        def report(done: int, preview: Image.Image) -> None:
+        def report(done: int, steps: int, preview: Image.Image) -> None:
             if on_step is not None:
-                left = (time.perf_counter() - prepared) / done * (request.steps - done)
-                on_step(StepProgress(done, request.steps, left, preview))
+                left = (time.perf_counter() - prepared) / done * (steps - done)
+                on_step(StepProgress(done, steps, left, preview))
 
         with self._loras.applied(request.loras) as applied:
-            output = self._family.edit(
-                pictures, request.instruction,
-                steps=request.steps, guidance=request.guidance, seed=request.seed, record=request.record,
-                on_step=report,
-            )  # fmt: skip
+            output = self._family.edit(call, report if on_step is not None else None)
         finished = time.perf_counter()
-        settings = {
-            "model": self.entry.name,
-            "weights": self._family.fingerprint,
-            "instruction": request.instruction,
-            "seed": request.seed,
-            "steps": request.steps,
-            "guidance": request.guidance,
-            "size": list(pictures[0].size),
-            "loras": [lora.settings() for lora in applied],
-            "torch": torch.__version__,
-            "machine": platform.machine(),
-        }
+        settings = self._settings(call, request, [lora.settings() for lora in applied])
         timings = {"prepare": prepared - started, "edit": finished - prepared, "total": finished - started}
         maps = None if output.maps is None else replace(output.maps, metadata=output.maps.metadata | settings)
         return EditResult(output.image, settings, timings, output.warnings, maps)
+
+    def _call(self, request: EditRequest) -> EditCall:
+        """The request with pictures prepared and nothing left open."""
+        pictures = [images.prepare(picture, f"picture {index + 1}") for index, picture in enumerate(request.images)]
+        if request.size is not None:
+            pictures[0] = pictures[0].resize(request.size, Image.Resampling.LANCZOS)
+        entry, truth = self.entry, self.traits.true_guidance
+        return EditCall(
+            pictures=tuple(pictures),
+            instruction=request.instruction.strip(),
+            steps=entry.steps if request.steps is None else request.steps,
+            guidance=float(entry.guidance if request.guidance is None else request.guidance),
+            seed=random.randrange(2**31) if request.seed is None else request.seed,
+            working=self._family.working_size(pictures[0].size, request.resolution),
+            negative=request.negative.strip(),
+            true_guidance=float((truth or 1.0) if request.true_guidance is None else request.true_guidance),
+            denoise=1.0 if request.denoise is None else float(request.denoise),
+            strength=request.strength,
+            record=request.record,
+        )
+
+    def _settings(self, call: EditCall, request: EditRequest, loras: list[dict[str, Any]]) -> dict[str, Any]:
+        """All that is needed to make the edit again; what says nothing is left out."""
+        optional = {
+            "negative": call.negative,
+            "true_guidance": call.true_guidance if call.negative and self.traits.true_guidance else None,
+            "strength": None if call.strength is None else asdict(call.strength),
+            "denoise": call.denoise if self.traits.takes_denoise else None,
+            "resolution": request.resolution,
+            "working": list(call.working) if self.traits.resolution else None,
+        }
+        return {
+            "model": self.entry.name,
+            "weights": self._family.fingerprint,
+            "instruction": call.instruction,
+            "seed": call.seed,
+            "steps": call.steps,
+            "guidance": call.guidance,
+            "size": list(call.pictures[0].size),
+            "loras": loras,
+            **{name: value for name, value in optional.items() if value},
+            "torch": torch.__version__,
+            "machine": platform.machine(),
+        }
 
 
 def _check_range(name: str, value: float | None, low: float, high: float, whole: bool = False) -> None:

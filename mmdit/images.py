@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 from torch import Tensor
 from torch.nn import functional
 
@@ -67,6 +67,12 @@ def prepare(image: Image.Image, name: str = "the picture") -> Image.Image:
         white = Image.new("RGBA", rgba.size, "white")
         return Image.alpha_composite(white, rgba).convert("RGB")
     return upright.convert("RGB")
+
+
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """The (width, height) that `prepare` will give it, without decoding it."""
+    sideways = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+    return image.size[::-1] if sideways else image.size
 
 
 def to_tensor(image: Image.Image) -> Tensor:

@@ -252,7 +252,7 @@ def test_a_thumbnail_is_half_the_picture_and_half_the_edit(
     for module, (down, up) in loras["emboss"].items():
         editor.transformer.get_submodule(module).weight.data += ALPHA / RANK * up @ down
     picture = Image.open(evaluate_looks.THUMBNAIL_PICTURE).convert("RGB")
-    output = editor.edit([picture], LOOKS["emboss"].instructions[0], steps=1, guidance=1.0, seed=0).image
+    output = editor.edit(editor.call(picture, LOOKS["emboss"].instructions[0])).image
     width, height = picture.size
     cut = min(width, height * 4 / 3) / 2
     box = (width / 2 - cut, height / 2 - cut * 3 / 4, width / 2 + cut, height / 2 + cut * 3 / 4)

@@ -6,7 +6,7 @@ The transformer works at about 128 × 128; the edit that it finds is carried to 
 import math
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -14,9 +14,10 @@ from PIL import Image
 from torch import Tensor
 
 from mmdit import images
-from mmdit.attention.maps import AttentionMaps
 from mmdit.attention.recorder import Recorder, observing
 from mmdit.attention.spec import EditTokens, RecordSpec
+from mmdit.families.family import EditCall, FamilyOutput, OnStep, Traits, check_call
+from mmdit.families.strength import TextTokens, interpolate
 from mmdit.model import checkpoint
 from mmdit.model.edit_field import EditField, carry
 from mmdit.model.sampling import Solver, sample
@@ -24,17 +25,6 @@ from mmdit.model.text import TextEncoder, TextFeatures
 from mmdit.model.transformer import WORKING_SIZES, MiniMMDiT
 
 VISIBLE = 0.05  # change of a working pixel, of the full range, below which nobody sees it
-
-OnStep = Callable[[int, Image.Image], None]
-
-
-@dataclass(frozen=True)
-class FamilyOutput:
-    """The edited picture, what its maker should know about it, and what the model looked at if that was recorded."""
-
-    image: Image.Image
-    warnings: tuple[str, ...]
-    maps: AttentionMaps | None
 
 
 class MiniEditor:
@@ -44,65 +34,74 @@ class MiniEditor:
         folder: what `checkpoint.save` wrote.
     """
 
+    traits = Traits(steps=1, guidance=1.0, takes_negative=False)
+
     def __init__(self, folder: str | Path, device: str = "cpu") -> None:
         self.device = device
         self.fingerprint = checkpoint.fingerprint(folder)
         self.transformer, self.text_encoder = checkpoint.load(folder, device)
 
-    def edit(
-        self,
-        pictures: list[Image.Image],
-        instruction: str,
-        *,
-        steps: int,
-        guidance: float,
-        seed: int,
-        record: RecordSpec | None = None,
-        on_step: OnStep | None = None,
-    ) -> FamilyOutput:
-        """Edit the first picture.
+    def working_size(self, size: tuple[int, int], resolution: int | None = None) -> tuple[int, int]:
+        """See `Family.working_size`. Raises ValueError for a resolution, of which this family has one only."""
+        if resolution is not None:
+            raise ValueError(f"resolution is {resolution}; the embedded editor has one of its own, leave it out")
+        height, width = working_size(size[1], size[0])
+        return width, height
 
-        Args:
-            pictures: upright RGB; exactly one.
-            record: what to record of the joint attention; None for nothing.
-            on_step: called with (steps done, preview at the working size); what it raises ends the edit.
+    def call(
+        self, picture: Image.Image, instruction: str, steps: int = 1, seed: int = 0, record: RecordSpec | None = None
+    ) -> EditCall:
+        """The call that edits one picture without guidance."""
+        return EditCall(
+            (picture,), instruction, steps, 1.0, seed, working=self.working_size(picture.size), record=record
+        )
 
-        Raises:
-            ValueError: more than one picture, or an instruction without a word.
-            RecordError: a recording that can't be made.
-        """
-        if len(pictures) != 1:
-            raise ValueError(f"{len(pictures)} pictures were given; the embedded editor edits exactly one")
-        source = images.to_tensor(pictures[0]).to(self.device)
-        height, width = working_size(*source.shape[-2:])
-        working = images.resize(source, height, width)
-        text = self.text_encoder.encode([instruction]).to(self.device)
-        if not text.words[0]:
-            raise ValueError(f"the instruction {instruction!r} holds no word; say in words what to do")
+    def edit(self, call: EditCall, on_step: OnStep | None = None) -> FamilyOutput:
+        """See `Family.edit`. Raises ValueError: more than one picture, or an instruction without a word."""
+        check_call(call, self.traits, "the embedded editor")
+        source = images.to_tensor(call.pictures[0]).to(self.device)
+        working = images.resize(source, call.working[1], call.working[0])
+        text = self._encoded(call)
 
         def preview(done: int, clean: Tensor) -> None:
             if on_step is not None:
-                on_step(done, images.to_image(clean))
+                on_step(done, call.steps, images.to_image(clean))
 
-        recorder = None if record is None else self._recorder(record, text, working, steps, guidance)
+        recorder = None if call.record is None else self._recorder(call, text, working)
         with nullcontext() if recorder is None else observing(self.transformer, recorder):
             field = edit_field(
                 self.transformer, self.text_encoder, working, text,
-                steps=steps, guidance=guidance, seeds=[seed], on_step=preview,
+                steps=call.steps, guidance=call.guidance, seeds=[call.seed], on_step=preview,
             )  # fmt: skip
         edited = carry(field, working, source)
         maps = None if recorder is None else recorder.maps()
         return FamilyOutput(images.to_image(edited), _warnings(text, source, edited), maps)
 
-    def _recorder(self, spec: RecordSpec, text: TextFeatures, working: Tensor, steps: int, guidance: float) -> Recorder:
+    def _encoded(self, call: EditCall) -> TextFeatures:
+        """The instruction, as strongly as it is to be followed."""
+        text = self.text_encoder.encode([call.instruction]).to(self.device)
+        if not text.words[0]:
+            raise ValueError(f"the instruction {call.instruction!r} holds no word; say in words what to do")
+        if call.strength is None:
+            return text
+
+        def tokens(instruction: str) -> TextTokens:
+            encoded = self.text_encoder.encode([instruction]).to(self.device)
+            return TextTokens(encoded.features[0], encoded.ids[0], encoded.mask[0])
+
+        targets = [(tokens(other), value) for other, value in call.strength.targets(call.instruction)]
+        mixed = interpolate(tokens(call.strength.neutral), targets, call.strength.method)
+        return replace(text, features=mixed[None])
+
+    def _recorder(self, call: EditCall, text: TextFeatures, working: Tensor) -> Recorder:
         tokens = EditTokens(
             layout=self.transformer.layout(text.features.shape[1], *working.shape[-2:]),
             words=tuple((word, tuple(range(span.start, span.stop))) for word, span in text.words[0]),
-            steps=steps,
-            calls_per_step=1 if guidance == 1.0 else 2,
+            steps=call.steps,
+            calls_per_step=1 if call.guidance == 1.0 else 2,
         )
         layers = tuple(f"transformer_blocks.{index}.attn" for index in range(self.transformer.config.layers))
-        return Recorder(spec, tokens, layers, self.transformer.config.heads, self.device)
+        return Recorder(call.record, tokens, layers, self.transformer.config.heads, self.device)
 
 
 @torch.inference_mode()

@@ -31,6 +31,7 @@ class TextFeatures:
     """
     Args:
         features: (B, T, C).
+        ids: (B, T) of the word pieces; 0 where there is none.
         mask: (B, T), True for real tokens.
         words: per instruction, its words with the token slots each one, or what it is read as, takes.
         truncated: per instruction, the words beyond `MAX_TOKENS` that were not read.
@@ -39,13 +40,14 @@ class TextFeatures:
     """
 
     features: Tensor
+    ids: Tensor
     mask: Tensor
     words: tuple[tuple[tuple[str, slice], ...], ...]
     truncated: tuple[tuple[str, ...], ...]
     read_as: tuple[tuple[tuple[str, str], ...], ...]
 
     def to(self, device: torch.device | str) -> "TextFeatures":
-        return replace(self, features=self.features.to(device), mask=self.mask.to(device))
+        return replace(self, **{name: getattr(self, name).to(device) for name in ("features", "ids", "mask")})
 
 
 def normalise(instruction: str) -> str:
@@ -118,11 +120,11 @@ class TextEncoder(nn.Module):
             pairs = ((word, other) for word, other, span in spans if span.stop <= len(ids) and word != other)
             read_as.append(tuple(dict.fromkeys(pairs)))
         slots = slots or max(1, max(len(ids) for ids in kept))
-        features, mask = self._features(kept, slots)
-        return TextFeatures(features, mask, tuple(words), tuple(truncated), tuple(read_as))
+        features, ids, mask = self._features(kept, slots)
+        return TextFeatures(features, ids, mask, tuple(words), tuple(truncated), tuple(read_as))
 
     @torch.inference_mode()
-    def _features(self, pieces: list[list[int]], slots: int) -> tuple[Tensor, Tensor]:
+    def _features(self, pieces: list[list[int]], slots: int) -> tuple[Tensor, Tensor, Tensor]:
         device = self.bert.embeddings.word_embeddings.weight.device
         start, end = (self.tokenizer.token_to_id(token) for token in ("[CLS]", "[SEP]"))
         ids = torch.zeros(len(pieces), slots + 2, dtype=torch.long, device=device)
@@ -135,7 +137,7 @@ class TextEncoder(nn.Module):
         features = torch.cat([_unit_variance(alone), _unit_variance(in_sentence)], dim=-1)
         lengths = torch.tensor([len(tokens) for tokens in pieces], device=device)
         real = torch.arange(slots, device=device) < lengths[:, None]
-        return (features * real[..., None]).clone(), real.clone()
+        return (features * real[..., None]).clone(), (ids[:, 1:-1] * real).clone(), real.clone()
 
 
 def _unit_variance(x: Tensor) -> Tensor:

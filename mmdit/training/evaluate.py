@@ -153,7 +153,7 @@ def run_full_size(editor: MiniEditor, photographs: list[Tensor], steps: int) -> 
         values = []
         for photograph in photographs:
             picture = images.to_image(photograph[None].float() / 127.5 - 1)
-            output = editor.edit([picture], requests[kind], steps=steps, guidance=1.0, seed=0).image
+            output = editor.edit(editor.call(picture, requests[kind], steps)).image
             truth = photo_edit(kind, photograph.float() / 255)
             error = ((images.to_tensor(output)[0] + 1) / 2 - truth).square().mean()
             values.append(psnr(error).item())

@@ -234,7 +234,7 @@ def thumbnail(editor: MiniEditor, look: Look, file: Path) -> Image.Image:
     """An example picture at full size through a user's edit, cut to 256 × 192: left as it was, right in the look."""
     picture = images.load_image(THUMBNAIL_PICTURE)
     with with_loras(editor, [file]):
-        output = editor.edit([picture], look.instructions[0], steps=CATALOG["mini"].steps, guidance=1.0, seed=0).image
+        output = editor.edit(editor.call(picture, look.instructions[0], CATALOG["mini"].steps)).image
     before, after = (_filled(image) for image in (picture, output))
     width, height = THUMBNAIL_SIZE
     before.paste(after.crop((width // 2, 0, width, height)), (width // 2, 0))

@@ -66,9 +66,7 @@ def located(editor: MiniEditor, scenes: SceneBatch) -> Iterator[Located]:
         if not masks[slot].any():
             continue
         picture = images.to_image(scenes.source[index : index + 1])
-        maps = editor.edit(
-            [picture], scenes.instructions[index], steps=1, guidance=1.0, seed=index, record=RecordSpec()
-        ).maps
+        maps = editor.edit(editor.call(picture, scenes.instructions[index], seed=index, record=RecordSpec())).maps
         others = [mask for other, mask in enumerate(masks) if other != slot and mask.any()]
         if name in maps.words:
             yield Located(maps, name, masks[slot], others[0] if others else None)

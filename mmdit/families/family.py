@@ -1,0 +1,124 @@
+"""What every family of editors offers, so that one edit call drives them all.
+
+In: an `EditCall`, in which nothing is left open. Out: a `FamilyOutput`. Knows no model.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from PIL import Image
+from torch import nn
+
+from mmdit.attention.maps import AttentionMaps
+from mmdit.attention.spec import RecordSpec
+from mmdit.families.strength import Strength
+
+OnStep = Callable[[int, int, Image.Image], None]
+"""Called after each step with the steps done, the steps that there are, and a preview; what it raises ends the edit."""
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What a family can do and how it likes to be run.
+
+    Args:
+        steps, guidance: defaults.
+        most_pictures: that one edit can look at, the edited one included.
+        resolution: the model works on about resolution² pixels; None for a family with sizes of its own.
+        takes_negative: whether an instruction can be given of what is not wanted.
+        takes_denoise: whether it starts from the noised picture, so that the share of noise can be chosen.
+        true_guidance: default of the true classifier-free guidance that a negative instruction adds, for families whose
+            `guidance` is only told to the model; None where `guidance` is the true one.
+    """
+
+    steps: int
+    guidance: float
+    most_pictures: int = 1
+    resolution: int | None = None
+    takes_negative: bool = True
+    takes_denoise: bool = False
+    true_guidance: float | None = None
+
+
+@dataclass(frozen=True)
+class EditCall:
+    """One edit as a family gets it.
+
+    Args:
+        pictures: upright RGB; the first is edited and has the size of the result.
+        steps: sampler steps; guidance: the family's own kind of it; seed: of the initial noise.
+        working: (width, height) at which the model works.
+        negative: what is not wanted, in words; empty for nothing.
+        true_guidance: see `Traits`; 1 is none.
+        denoise: share of the noise schedule that is run, (0, 1]; diffusers calls it strength.
+        strength: how strongly the instruction is followed; None for as it stands.
+        record: what to record of the joint attention; None for nothing.
+    """
+
+    pictures: tuple[Image.Image, ...]
+    instruction: str
+    steps: int
+    guidance: float
+    seed: int
+    working: tuple[int, int]
+    negative: str = ""
+    true_guidance: float = 1.0
+    denoise: float = 1.0
+    strength: Strength | None = None
+    record: RecordSpec | None = None
+
+
+@dataclass(frozen=True)
+class FamilyOutput:
+    """The edited picture, what its maker should know about it, and what the model looked at if that was recorded."""
+
+    image: Image.Image
+    warnings: tuple[str, ...] = ()
+    maps: AttentionMaps | None = None
+
+
+class Family(Protocol):
+    """A loaded model of one family."""
+
+    transformer: nn.Module
+    fingerprint: str
+    traits: Traits
+
+    def working_size(self, size: tuple[int, int], resolution: int | None = None) -> tuple[int, int]:
+        """The (width, height) at which a picture of ``size`` is worked on; ``resolution`` as in `Traits`."""
+
+    def edit(self, call: EditCall, on_step: OnStep | None = None) -> FamilyOutput:
+        """Edit the first picture.
+
+        Raises:
+            ValueError: something that this family can't do, in one sentence. RecordError: a recording that can't be
+                made. Whatever ``on_step`` raises; the model stays usable.
+        """
+
+
+def check_call(call: EditCall, traits: Traits, name: str) -> None:
+    """Raises ValueError: something that the family called ``name`` can't do, in one sentence."""
+    if len(call.pictures) > traits.most_pictures:
+        most = "exactly one" if traits.most_pictures == 1 else f"at most {traits.most_pictures}"
+        raise ValueError(f"{len(call.pictures)} pictures were given; {name} edits {most}")
+    if call.negative and not traits.takes_negative:
+        raise ValueError(f"{name} takes no negative instruction; leave {call.negative!r} out")
+    if call.denoise != 1 and not traits.takes_denoise:
+        raise ValueError(f"denoise is {call.denoise:g} but {name} edits from pure noise; leave it at 1")
+
+
+def steps_run(steps: int, denoise: float) -> int:
+    """How many of the sampler's steps are run, as diffusers' image-to-image pipelines count them."""
+    return steps - int(max(steps - steps * denoise, 0))
+
+
+def fit_area(size: tuple[int, int], resolution: int, multiple: int) -> tuple[int, int]:
+    """The (width, height) of about resolution² pixels with the shape of ``size``, both sides multiples.
+
+    777 × 513 at 1024 in multiples of 16 becomes 1264 × 832.
+    """
+    scale = resolution / math.sqrt(size[0] * size[1])
+    width, height = (max(1, round(side * scale / multiple)) * multiple for side in size)
+    return width, height

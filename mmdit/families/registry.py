@@ -1,0 +1,40 @@
+"""Which family drives which pipeline, by the class name that a model's folder gives.
+
+Pipelines are imported only when one of them is asked for: importing them all takes longer than opening the studio.
+"""
+
+from importlib import import_module
+
+from mmdit.families.pipeline import PipelineFamily
+
+FAMILIES: dict[str, tuple[str, str]] = {
+    "FluxKontextPipeline": ("flux", "Flux"),
+    "FluxPipeline": ("flux", "Flux"),
+    "FluxImg2ImgPipeline": ("flux", "Flux"),
+    "Flux2Pipeline": ("flux2", "Flux2"),
+    "Flux2KleinPipeline": ("flux2", "Flux2"),
+    "QwenImageEditPipeline": ("qwen_image", "QwenImage"),
+    "QwenImageEditPlusPipeline": ("qwen_image", "QwenImage"),
+    "StableDiffusion3Pipeline": ("stable_diffusion_3", "StableDiffusion3"),
+    "StableDiffusion3Img2ImgPipeline": ("stable_diffusion_3", "StableDiffusion3"),
+}
+"""Class name in model_index.json → module of `mmdit.families` and its class."""
+
+DRIVEN_AS: dict[str, str] = {
+    "FluxPipeline": "FluxImg2ImgPipeline",
+    "StableDiffusion3Pipeline": "StableDiffusion3Img2ImgPipeline",
+}
+"""Pipelines that make pictures from text alone → those of the same parts that start from a picture."""
+
+
+def family_class(pipeline: str) -> type[PipelineFamily]:
+    """Raises ValueError: a pipeline that no family drives, with those that can be."""
+    if pipeline not in FAMILIES:
+        raise ValueError(f"{pipeline} is not a pipeline that can edit here; there are {', '.join(FAMILIES)}")
+    module, name = FAMILIES[pipeline]
+    return getattr(import_module(f"mmdit.families.{module}"), name)
+
+
+def pipeline_class(pipeline: str) -> type:
+    """diffusers' class that drives a folder whose model_index.json says ``pipeline``."""
+    return getattr(import_module("diffusers"), DRIVEN_AS.get(pipeline, pipeline))

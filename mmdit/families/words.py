@@ -1,0 +1,37 @@
+"""Which text tokens a word of the instruction became.
+
+In: what a tokenizer says about the characters that each token comes from. Out: words with their slots. Knows no model.
+"""
+
+import re
+from collections.abc import Sequence
+
+Words = tuple[tuple[str, tuple[int, ...]], ...]
+"""Words in order, each with its text slots."""
+
+WORD = re.compile(r"\w+(?:['’\-]\w+)*")
+
+
+def words_with_slots(instruction: str, offsets: Sequence[tuple[int, int]], first_slot: int = 0) -> Words:
+    """The words that have a token, in order, each with its slots.
+
+    Args:
+        offsets: per token, the characters [start, end) of the instruction that it comes from; start = end for a
+            token that is none of it.
+        first_slot: the slot of the first of these tokens.
+    """
+    found = []
+    for word in WORD.finditer(instruction):
+        slots = tuple(
+            first_slot + place
+            for place, (start, end) in enumerate(offsets)
+            if start < end and start < word.end() and end > word.start()
+        )
+        if slots:
+            found.append((word.group(), slots))
+    return tuple(found)
+
+
+def unread_words(instruction: str, read: int) -> tuple[str, ...]:
+    """The words that begin after the last character that was read."""
+    return tuple(word.group() for word in WORD.finditer(instruction) if word.start() >= read)
