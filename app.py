@@ -43,7 +43,7 @@ def _free_port(host: str, wanted: int | None) -> int:
 
 
 def _load(model: str, device: str):
-    from mmdit.editor import load_editor  # brings PyTorch along
+    from mmdit.load import load_editor  # brings PyTorch along
 
     return load_editor(model, device)
 

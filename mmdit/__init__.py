@@ -2,8 +2,9 @@
 
 from mmdit.attention.maps import AttentionMaps, MapsError
 from mmdit.attention.spec import RecordError, RecordSpec
-from mmdit.editor import EditCancelled, EditError, EditRequest, EditResult, StepProgress, load_editor
+from mmdit.editor import EditCancelled, EditError, EditRequest, EditResult, StepProgress
 from mmdit.images import ImageError
+from mmdit.load import load_editor
 from mmdit.lora.inspect import LoraError, LoraReport
 from mmdit.lora.presets import Presets
 from mmdit.lora.stack import LoraWeight

@@ -6,13 +6,10 @@ In: arguments. Out: files, an exit status: 0 on success, 2 on bad input, with on
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
+from mmdit.cli_edit import add_edit, check_output
 from mmdit.cli_lora import add_lora
-
-if TYPE_CHECKING:
-    from mmdit.lora.presets import Presets
-    from mmdit.lora.stack import LoraWeight
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -40,23 +37,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="python -m mmdit", description="Edit pictures with words.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    edit = commands.add_parser("edit", help="edit a picture")
-    edit.add_argument(
-        "images", nargs="+", metavar="IN.png … INSTRUCTION", help="the picture, references, the instruction"
-    )
-    edit.add_argument("-o", "--output", type=Path, required=True, help="PNG to write")
-    edit.add_argument("--model", default="mini", help="a name of `models`, or a folder")
-    edit.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
-    edit.add_argument("--steps", type=int, help="sampler steps; default: the model's")
-    edit.add_argument("--guidance", type=float, help="classifier-free guidance, 1 is none; default: the model's")
-    edit.add_argument("--seed", type=int, help="the same seed makes the same picture; default: drawn and reported")
-    edit.add_argument(
-        "--lora", action="append", default=[], metavar="NAME_OR_PATH[:W]",
-        help="a preset, a .safetensors file or a hub id, with its weight from -2 to 2; can be given again",
-    )  # fmt: skip
-    edit.add_argument("--partial", action="store_true", help="apply what fits of a LoRA of which something does not")
-    edit.add_argument("--maps", type=Path, help="also record the joint attention, into this .npz")
-    edit.set_defaults(run=_edit)
+    add_edit(commands)
 
     models = commands.add_parser("models", help="list the editors")
     models.set_defaults(run=_models)
@@ -117,73 +98,12 @@ def _add_bench(commands: argparse._SubParsersAction) -> None:
     attention.set_defaults(run=_bench_attention)
 
 
-def _edit(arguments: argparse.Namespace) -> int:
-    from mmdit.images import load_image, save_png
-
-    *pictures, instruction = arguments.images
-    if not pictures:
-        raise ValueError(f"only {instruction!r} was given; give a picture and then the instruction in quotes")
-    _check_output(arguments.output, ".png")
-    if arguments.maps is not None:
-        _check_output(arguments.maps, ".npz")
-    loaded = [load_image(picture) for picture in pictures]
-
-    from mmdit.attention.spec import RecordSpec
-    from mmdit.editor import EditRequest, StepProgress, load_editor
-    from mmdit.lora.presets import PRESETS_FOLDER, Presets
-
-    presets = Presets([PRESETS_FOLDER])
-    request = EditRequest(
-        images=loaded, instruction=instruction,
-        seed=arguments.seed, steps=arguments.steps, guidance=arguments.guidance,
-        loras=[_lora(text, presets, arguments.partial) for text in arguments.lora],
-        record=None if arguments.maps is None else RecordSpec(steps="all"),
-    )  # fmt: skip
-    request.check()
-    editor = load_editor(arguments.model, arguments.device, presets)
-
-    def show(progress: StepProgress) -> None:
-        end = "\n" if progress.step == progress.steps else ""
-        print(f"\rstep {progress.step}/{progress.steps}", end=end, file=sys.stderr, flush=True)
-
-    result = editor.edit(request, on_step=show if sys.stderr.isatty() else None)
-    save_png(result.image, arguments.output, result.settings)
-    if result.maps is not None:
-        result.maps.save(arguments.maps)
-    for warning in result.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
-    print(f"{arguments.output}  seed {result.settings['seed']}  {result.timings['total']:.1f} s")
-    return 0
-
-
-def _lora(text: str, presets: "Presets", partial: bool) -> "LoraWeight":
-    """From NAME_OR_PATH[:WEIGHT]; a preset without a weight gets its own, a file 1."""
-    from mmdit.lora.stack import LoraWeight
-
-    name, colon, number = text.rpartition(":")
-    try:
-        if colon:
-            return LoraWeight(name, float(number), partial=partial)
-    except ValueError:
-        pass  # the colon belongs to the name
-    preset = presets.find(text)
-    return LoraWeight(text, 1.0 if preset is None else preset.weight, partial=partial)
-
-
-def _check_output(file: Path, *suffixes: str) -> None:
-    """Raises ValueError for a file that could not be written, before there is work to lose."""
-    if file.suffix.lower() not in suffixes or file.is_dir():
-        raise ValueError(f"output {str(file)!r} must be a file that ends in {' or '.join(suffixes)}")
-    if not file.parent.is_dir():
-        raise ValueError(f"output folder {str(file.parent)!r} does not exist; make it first")
-
-
 def _show_maps(arguments: argparse.Namespace) -> int:
     from mmdit.attention.figure import draw_word
     from mmdit.attention.maps import AttentionMaps
     from mmdit.images import load_image
 
-    _check_output(arguments.output, ".png", ".gif")
+    check_output(arguments.output, ".png", ".gif")
     maps = AttentionMaps.load(arguments.maps)
     pictures = {f"reference:{index}": load_image(file) for index, file in enumerate(arguments.reference or [])}
     if arguments.picture is not None:

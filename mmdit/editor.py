@@ -18,11 +18,11 @@ from torch import nn
 from mmdit import images
 from mmdit.attention.maps import AttentionMaps
 from mmdit.attention.spec import RecordSpec
-from mmdit.catalog import CATALOG, ModelEntry
-from mmdit.families.family import EditCall, Family, Traits, steps_run
+from mmdit.catalog import ModelEntry
+from mmdit.families.family import EditCall, Family, FamilyOutput, OnStep, Traits, steps_run
 from mmdit.families.strength import Strength
 from mmdit.lora.inspect import LoraReport
-from mmdit.lora.presets import PRESETS_FOLDER, Presets
+from mmdit.lora.presets import Presets
 from mmdit.lora.stack import LoraStack, LoraWeight
 
 MAX_INSTRUCTION = 1000
@@ -55,7 +55,7 @@ class EditRequest:
             twice the time; None for the default.
         strength: how strongly the instruction is followed, beside a neutral one; None for as it stands.
         denoise: share of the noise schedule that is run, for models that start from the noised picture (diffusers
-            calls it strength); None for all of it.
+            calls it strength); None for the model's default.
         size: (width, height) of the result; None for the first picture's own.
         resolution: the model works on about resolution² pixels and the result is brought to its size; None for what
             the model was trained on.
@@ -151,13 +151,31 @@ class EditResult:
 
 
 class Editor:
-    """A loaded model, ready to edit. Make one with `load_editor`."""
+    """A loaded model, ready to edit. Make one with `mmdit.load.load_editor`.
 
-    def __init__(self, entry: ModelEntry, family: Family, presets: Presets) -> None:
+    Args:
+        smaller: loads the same model so that it takes less memory and says how, or gives None when there is no such
+            way; called when an edit ran out of memory.
+        memory: how the model is laid out in memory, and why, for people.
+    """
+
+    def __init__(
+        self,
+        entry: ModelEntry,
+        family: Family,
+        presets: Presets,
+        smaller: Callable[[], tuple[Family, str] | None] = lambda: None,
+        memory: str = "",
+    ) -> None:
         self.entry = entry
         self.presets = presets
+        self.memory = memory
+        self._smaller = smaller
+        self._use(family)
+
+    def _use(self, family: Family) -> None:
         self._family = family
-        self._loras = LoraStack(family.transformer, entry.name, presets)
+        self._loras = LoraStack(family.transformer, self.entry.name, self.presets)
 
     @property
     def transformer(self) -> nn.Module:
@@ -179,7 +197,7 @@ class Editor:
         output = request.size or images.upright_size(request.images[0])
         steps = request.steps or self.entry.steps
         working = self._family.working_size(output, request.resolution)
-        return EditPlan(working, output, steps_run(steps, 1.0 if request.denoise is None else request.denoise))
+        return EditPlan(working, output, steps_run(steps, self._denoise(request)))
 
     def edit(self, request: EditRequest, on_step: Callable[[StepProgress], None] | None = None) -> EditResult:
         """Carry out one request.
@@ -202,13 +220,42 @@ class Editor:
                 left = (time.perf_counter() - prepared) / done * (steps - done)
                 on_step(StepProgress(done, steps, left, preview))
 
-        with self._loras.applied(request.loras) as applied:
-            output = self._family.edit(call, report if on_step is not None else None)
+        output, loras = self._run(call, request, report if on_step is not None else None)
         finished = time.perf_counter()
-        settings = self._settings(call, request, [lora.settings() for lora in applied])
+        settings = self._settings(call, request, loras)
         timings = {"prepare": prepared - started, "edit": finished - prepared, "total": finished - started}
         maps = None if output.maps is None else replace(output.maps, metadata=output.maps.metadata | settings)
         return EditResult(output.image, settings, timings, output.warnings, maps)
+
+    def _run(
+        self, call: EditCall, request: EditRequest, on_step: OnStep | None
+    ) -> tuple[FamilyOutput, list[dict[str, Any]]]:
+        """The family's edit with the LoRAs applied; once more, with less memory, when that runs out."""
+        try:
+            with self._loras.applied(request.loras) as applied:
+                return self._family.edit(call, on_step), [lora.settings() for lora in applied]
+        except torch.OutOfMemoryError:
+            if not self._step_down():
+                raise EditError(
+                    f"the edit ran out of memory at {call.working[0]}×{call.working[1]}, and no way of loading "
+                    f"{self.entry.name} takes less; give a smaller resolution"
+                ) from None
+        with self._loras.applied(request.loras) as applied:
+            output = self._family.edit(call, on_step)
+        warning = f"The edit ran out of memory and was made once more: {self.memory}"
+        return replace(output, warnings=(*output.warnings, warning)), [lora.settings() for lora in applied]
+
+    def _step_down(self) -> bool:
+        """Load the model again so that it takes less memory; False when there is no such way."""
+        loaded = self._smaller()
+        if loaded is None:
+            return False
+        family, self.memory = loaded
+        self._use(family)
+        return True
+
+    def _denoise(self, request: EditRequest) -> float:
+        return float((self.traits.denoise or 1.0) if request.denoise is None else request.denoise)
 
     def _call(self, request: EditRequest) -> EditCall:
         """The request with pictures prepared and nothing left open."""
@@ -225,7 +272,7 @@ class Editor:
             working=self._family.working_size(pictures[0].size, request.resolution),
             negative=request.negative.strip(),
             true_guidance=float((truth or 1.0) if request.true_guidance is None else request.true_guidance),
-            denoise=1.0 if request.denoise is None else float(request.denoise),
+            denoise=self._denoise(request),
             strength=request.strength,
             record=request.record,
         )
@@ -236,7 +283,7 @@ class Editor:
             "negative": call.negative,
             "true_guidance": call.true_guidance if call.negative and self.traits.true_guidance else None,
             "strength": None if call.strength is None else asdict(call.strength),
-            "denoise": call.denoise if self.traits.takes_denoise else None,
+            "denoise": call.denoise if self.traits.denoise else None,
             "resolution": request.resolution,
             "working": list(call.working) if self.traits.resolution else None,
         }
@@ -262,39 +309,3 @@ def _check_range(name: str, value: float | None, low: float, high: float, whole:
     if not right_type or not low <= value <= high:
         kind = "a whole number" if whole else "a number"
         raise EditError(f"{name} is {value!r}; it must be {kind} from {low:g} to {high:g}")
-
-
-def load_editor(name: str | Path = "mini", device: str = "auto", presets: Presets | None = None) -> Editor:
-    """Load a model: a name of the catalog, or a folder that holds an embedded editor.
-
-    Args:
-        device: "cpu", "cuda", "mps", or "auto" for the best there is.
-        presets: the LoRAs that can be named; None for those that come with the program.
-
-    Raises:
-        EditError: an unknown name or an unusable device.
-    """
-    from mmdit.families.mini import MiniEditor
-
-    entry = CATALOG.get(str(name))
-    if entry is None:
-        folder = Path(name)
-        if not (folder / "transformer" / "config.json").is_file():
-            known = ", ".join(CATALOG)
-            raise EditError(f"{str(name)!r} is neither a model of the catalog ({known}) nor an editor's folder")
-        entry = ModelEntry(
-            name=str(folder), family="mini", source=folder, task="", licence="", needs="",
-            steps=CATALOG["mini"].steps, guidance=CATALOG["mini"].guidance,
-        )  # fmt: skip
-    family = MiniEditor(entry.source, _device(device))
-    return Editor(entry, family, Presets([PRESETS_FOLDER]) if presets is None else presets)
-
-
-def _device(wanted: str) -> str:
-    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if wanted == "auto":
-        return "cuda" if available["cuda"] else "cpu"
-    if not available.get(wanted, False):
-        usable = ", ".join(device for device, there in available.items() if there)
-        raise EditError(f"device {wanted!r} is not usable here; use one of {usable}, or auto")
-    return wanted

@@ -12,7 +12,8 @@ import torch
 from PIL import Image, ImageDraw
 
 from mmdit.catalog import CATALOG
-from mmdit.editor import Editor, load_editor
+from mmdit.editor import Editor
+from mmdit.load import load_editor
 from mmdit.model import checkpoint
 from mmdit.model.text import TextEncoder
 from mmdit.model.transformer import MiniMMDiT

@@ -14,8 +14,9 @@ from PIL import Image
 from mmdit.attention.maps import DIRECTIONS, AttentionMaps
 from mmdit.catalog import CATALOG
 from mmdit.cli import main
-from mmdit.editor import EditRequest, load_editor
+from mmdit.editor import EditRequest
 from mmdit.images import load_image, read_settings
+from mmdit.load import load_editor
 from mmdit.lora.architectures import linear_shapes
 from mmdit.lora.presets import PRESETS_FOLDER
 from mmdit.lora.stack import LoraWeight
@@ -182,7 +183,7 @@ def test_the_maps_of_an_edit_say_what_edit_it_was(recorded: dict[str, Path]) -> 
 def test_a_maps_file_that_cannot_be_written_is_refused_before_the_edit(
     maps: str, picture: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mmdit.editor.load_editor", lambda *_: pytest.fail("the editor was loaded"))
+    monkeypatch.setattr("mmdit.load.load_editor", lambda *_: pytest.fail("the editor was loaded"))
     output = picture.parent / "out" / "out.png"
     arguments = ["edit", picture, "make it brighter", "-o", output, "--maps", output.parent / maps]
     assert_refused(run(capsys, *arguments), Path(maps).parent.name or maps, output.parent)

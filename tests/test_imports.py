@@ -17,14 +17,15 @@ LAYERS = (
     {"mmdit.families"},
     {"mmdit.training"},
     {"mmdit.editor"},
+    {"mmdit.load", "mmdit.strip"},
     {"mmdit"},
     {"mmdit.runtime"},
-    {"mmdit.ui", "mmdit.cli", "mmdit.cli_lora", "mmdit.__main__"},
+    {"mmdit.ui", "mmdit.cli", "mmdit.cli_edit", "mmdit.cli_lora", "mmdit.__main__"},
     {"app"},
 )
 """From the ground up; a module belongs to the longest of these names that begins its own."""
-SIDEWAYS = {("mmdit.__main__", "mmdit.cli"), ("mmdit.cli", "mmdit.cli_lora")}
-NOT_FOR_TRAINING = {"mmdit.runtime", "mmdit.ui", "mmdit.editor", "mmdit"}
+SIDEWAYS = {("mmdit.__main__", "mmdit.cli"), ("mmdit.cli", "mmdit.cli_edit"), ("mmdit.cli", "mmdit.cli_lora")}
+NOT_FOR_TRAINING = {"mmdit.runtime", "mmdit.ui", "mmdit.load", "mmdit.editor", "mmdit"}
 
 
 def module_name(file: Path) -> str:

@@ -23,8 +23,9 @@ from safetensors.torch import load_file, save_file
 from test_page import PATIENCE, REPOSITORY, Studio, missing, open_page, upload, wait_for_instruction, wait_for_news
 
 from mmdit.catalog import CATALOG
-from mmdit.editor import Editor, EditRequest, load_editor
+from mmdit.editor import Editor, EditRequest
 from mmdit.images import read_settings
+from mmdit.load import load_editor
 from mmdit.lora.architectures import linear_shapes
 from mmdit.lora.inspect import LoraError, inspect
 from mmdit.lora.presets import Preset, Presets
@@ -46,7 +47,7 @@ import sys
 from functools import partial
 from pathlib import Path
 from mmdit.catalog import CATALOG
-from mmdit.editor import load_editor
+from mmdit.load import load_editor
 from mmdit.lora.presets import Presets
 from mmdit.runtime.history import History
 from mmdit.runtime.jobs import Jobs

@@ -25,7 +25,8 @@ from tiny_checkpoints import FAMILIES, build, call
 from torch import Tensor, nn
 
 from mmdit.attention.spec import RecordSpec
-from mmdit.editor import Editor, EditRequest, load_editor
+from mmdit.editor import Editor, EditRequest
+from mmdit.load import load_editor
 from mmdit.lora.inspect import LoraError
 from mmdit.lora.presets import Presets
 from mmdit.lora.stack import LoraStack, LoraWeight, linears

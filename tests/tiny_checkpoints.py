@@ -179,8 +179,8 @@ def arguments(family: str, *, steps: int = 2, guidance: bool = True) -> dict[str
         },
         "qwen_image_edit": true_guidance,
         "qwen_image_edit_plus": true_guidance,
-        "flux2_klein": {"guidance_scale": 1.0, "max_sequence_length": 64, "text_encoder_out_layers": (1, 2, 3)},
-        "flux2": {"max_sequence_length": 128, "text_encoder_out_layers": (1, 2, 3)},
+        "flux2_klein": {"guidance_scale": 1.0, "max_sequence_length": 64},
+        "flux2": {"max_sequence_length": 128},
     }
     return shared | own[family]
 
@@ -347,7 +347,7 @@ def _flux2_klein() -> Flux2KleinPipeline:
         vocab_size=len(tokenizer),
         hidden_size=16,
         intermediate_size=16,
-        num_hidden_layers=3,
+        num_hidden_layers=28,
         num_attention_heads=2,
         num_key_value_heads=2,
         head_dim=8,
@@ -487,7 +487,7 @@ def _mistral_vision_language_model(tokenizer: PreTrainedTokenizerFast) -> Mistra
         "vocab_size": len(tokenizer),
         "hidden_size": 16,
         "intermediate_size": 37,
-        "num_hidden_layers": 3,
+        "num_hidden_layers": 31,
         "num_attention_heads": 4,
         "num_key_value_heads": 2,
         "head_dim": 4,

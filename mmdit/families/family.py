@@ -28,7 +28,8 @@ class Traits:
         most_pictures: that one edit can look at, the edited one included.
         resolution: the model works on about resolution² pixels; None for a family with sizes of its own.
         takes_negative: whether an instruction can be given of what is not wanted.
-        takes_denoise: whether it starts from the noised picture, so that the share of noise can be chosen.
+        denoise: default share of the noise schedule that is run, for families that start from the noised picture; None
+            for those that start from noise alone and look at the picture beside it.
         true_guidance: default of the true classifier-free guidance that a negative instruction adds, for families whose
             `guidance` is only told to the model; None where `guidance` is the true one.
     """
@@ -38,7 +39,7 @@ class Traits:
     most_pictures: int = 1
     resolution: int | None = None
     takes_negative: bool = True
-    takes_denoise: bool = False
+    denoise: float | None = None
     true_guidance: float | None = None
 
 
@@ -105,7 +106,7 @@ def check_call(call: EditCall, traits: Traits, name: str) -> None:
         raise ValueError(f"{len(call.pictures)} pictures were given; {name} edits {most}")
     if call.negative and not traits.takes_negative:
         raise ValueError(f"{name} takes no negative instruction; leave {call.negative!r} out")
-    if call.denoise != 1 and not traits.takes_denoise:
+    if call.denoise != 1 and traits.denoise is None:
         raise ValueError(f"denoise is {call.denoise:g} but {name} edits from pure noise; leave it at 1")
 
 
@@ -114,7 +115,7 @@ def steps_run(steps: int, denoise: float) -> int:
     return steps - int(max(steps - steps * denoise, 0))
 
 
-def fit_area(size: tuple[int, int], resolution: int, multiple: int) -> tuple[int, int]:
+def fit_area(size: tuple[int, int], resolution: float, multiple: int) -> tuple[int, int]:
     """The (width, height) of about resolution² pixels with the shape of ``size``, both sides multiples.
 
     777 × 513 at 1024 in multiples of 16 becomes 1264 × 832.

@@ -24,7 +24,7 @@ class Flux(PipelineFamily):
 
     pipelines: ClassVar[dict[str, Traits]] = {
         "FluxKontextPipeline": Traits(steps=28, guidance=2.5, resolution=1024, true_guidance=4.0),
-        "FluxImg2ImgPipeline": Traits(steps=28, guidance=3.5, resolution=1024, takes_denoise=True, true_guidance=4.0),
+        "FluxImg2ImgPipeline": Traits(steps=28, guidance=3.5, resolution=1024, denoise=0.6, true_guidance=4.0),
     }
 
     @property

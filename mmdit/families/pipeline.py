@@ -148,7 +148,8 @@ class PipelineFamily(ABC):
 
         try:
             with nullcontext() if recorder is None else intercept(self.transformer, recorder):
-                output = self.pipeline(
+                output = self.run(
+                    call,
                     **arguments,
                     num_inference_steps=call.steps,
                     generator=torch.Generator().manual_seed(call.seed),
@@ -159,6 +160,10 @@ class PipelineFamily(ABC):
             self.pipeline.maybe_free_model_hooks()
         image = resized(output.images[0], call.pictures[0].size)
         return FamilyOutput(image, warnings, None if recorder is None else recorder.maps())
+
+    def run(self, call: EditCall, **arguments: Any) -> Any:
+        """The pipeline's own call."""
+        return self.pipeline(**arguments)
 
     def _check(self, call: EditCall) -> None:
         check_call(call, self.traits, type(self.pipeline).__name__)
@@ -191,8 +196,8 @@ class PipelineFamily(ABC):
 
     def _encoded(self, instruction: str, pictures: list[Image.Image]) -> EncodedText:
         """The instruction's encoding, from the cache if it is there."""
-        seen = [hashlib.sha256(picture.tobytes()).digest() + bytes(str(picture.size), "ascii") for picture in pictures]
-        key = (instruction, *seen) if self.text_sees_pictures else (instruction,)
+        seen = pictures if self.text_sees_pictures else []
+        key = (instruction, *((picture.size, hashlib.sha256(picture.tobytes()).digest()) for picture in seen))
         if key not in self._texts:
             with torch.no_grad():
                 self._texts[key] = self.encode(instruction, pictures)

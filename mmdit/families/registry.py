@@ -1,11 +1,13 @@
-"""Which family drives which pipeline, by the class name that a model's folder gives.
+"""Which family drives which pipeline, by the class name that a model's folder gives, and loading it so.
 
 Pipelines are imported only when one of them is asked for: importing them all takes longer than opening the studio.
 """
 
 from importlib import import_module
 
-from mmdit.families.pipeline import PipelineFamily
+from mmdit.families.loading import Located, load_pipeline
+from mmdit.families.memory import MemoryPlan, Needs, choose, measure
+from mmdit.families.pipeline import PipelineFamily, fingerprint
 
 FAMILIES: dict[str, tuple[str, str]] = {
     "FluxKontextPipeline": ("flux", "Flux"),
@@ -38,3 +40,22 @@ def family_class(pipeline: str) -> type[PipelineFamily]:
 def pipeline_class(pipeline: str) -> type:
     """diffusers' class that drives a folder whose model_index.json says ``pipeline``."""
     return getattr(import_module("diffusers"), DRIVEN_AS.get(pipeline, pipeline))
+
+
+def load_family(located: Located, plan: MemoryPlan) -> PipelineFamily:
+    """The pipeline of a folder, loaded as the plan says, driven by its family.
+
+    Raises:
+        ModelError: damaged weights. torch.OutOfMemoryError: more than the plan expected.
+    """
+    kind = family_class(located.pipeline)
+    pipeline = load_pipeline(located, pipeline_class(located.pipeline), plan)
+    return kind(pipeline, fingerprint(located.folder))
+
+
+def plan_for(located: Located, memory: str, device: str) -> MemoryPlan:
+    """How the pipeline of a folder fits into what is free now. Raises ModelError: it does not, in any way."""
+    traits = family_class(located.pipeline).pipelines[DRIVEN_AS.get(located.pipeline, located.pipeline)]
+    references = 2 if traits.most_pictures > 1 else 1
+    needs = Needs.of_folder(located.folder, traits.resolution or 1024, references)
+    return choose(memory, needs, measure(device))

@@ -9,7 +9,9 @@ from collections.abc import Sequence
 Words = tuple[tuple[str, tuple[int, ...]], ...]
 """Words in order, each with its text slots."""
 
-WORD = re.compile(r"\w+(?:['’\-]\w+)*")
+_UNSPACED = "\u2e80-\u9fff\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff"
+"""Chinese and Japanese are written without spaces: each of their characters counts as a word."""
+WORD = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+(?:['’\-][^\W{_UNSPACED}]+)*")
 
 
 def words_with_slots(instruction: str, offsets: Sequence[tuple[int, int]], first_slot: int = 0) -> Words:

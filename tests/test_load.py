@@ -1,0 +1,195 @@
+"""Every family through the same door: a folder in its real format, `load_editor`, an edit."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from lora_files import write
+from PIL import ExifTags, Image
+from tiny_checkpoints import FAMILIES, PROMPT, build
+
+from mmdit import EditCancelled, EditError, EditRequest, LoraWeight, RecordSpec, load_editor
+from mmdit.editor import Editor, StepProgress
+from mmdit.families.strength import Strength
+from mmdit.lora.stack import linears
+from mmdit.strip import edit_strip, side_by_side
+
+NEUTRAL = PROMPT.replace("blue dog", "red cat")
+
+
+@pytest.fixture(scope="module")
+def folder_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    @cache
+    def saved(family: str) -> Path:
+        folder = tmp_path_factory.mktemp(family)
+        build(family).save_pretrained(folder)
+        return folder
+
+    return saved
+
+
+@pytest.fixture(scope="module")
+def editor_of(folder_of: Callable[[str], Path]) -> Callable[[str], Editor]:
+    @cache
+    def loaded(family: str) -> Editor:
+        return load_editor(folder_of(family), device="cpu")
+
+    return loaded
+
+
+def picture(width: int = 777, height: int = 513, seed: int = 0) -> Image.Image:
+    draw = np.random.default_rng(seed)
+    return Image.fromarray(draw.integers(0, 256, (height // 8, width // 8, 3), dtype=np.uint8)).resize((width, height))
+
+
+def request(**changes: object) -> EditRequest:
+    return replace(EditRequest([picture()], PROMPT, seed=4, steps=2, resolution=96), **changes)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_an_edit_keeps_the_size_and_is_made_again_by_its_settings(
+    family: str, editor_of: Callable[[str], Editor], folder_of: Callable[[str], Path]
+) -> None:
+    editor = editor_of(family)
+    plan = editor.plan(request())
+    seen: list[StepProgress] = []
+    result = editor.edit(request(), seen.append)
+    assert result.image.size == plan.output == (777, 513)
+    assert plan.working[0] > plan.working[1]
+    assert tuple(result.settings["working"]) == plan.working
+    assert [progress.step for progress in seen] == list(range(1, plan.steps + 1))
+    again = load_editor(str(folder_of(family)), device="cpu")
+    kept = {name: result.settings[name] for name in ("seed", "steps", "guidance", "resolution")}
+    assert again.edit(request(**kept)).image.tobytes() == result.image.tobytes()
+    assert again.edit(request()).settings["weights"] == result.settings["weights"]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_first_picture_gives_the_shape(family: str, editor_of: Callable[[str], Editor]) -> None:
+    editor = editor_of(family)
+    others = [picture(300, 600, 1), picture(64, 64, 2), picture(900, 200, 3)]
+    asked = request(images=[picture(), *others][: editor.traits.most_pictures])
+    assert editor.plan(asked).working == editor.plan(request()).working
+    result = editor.edit(replace(asked, record=RecordSpec()))
+    assert result.image.size == (777, 513)
+    target = result.maps.streams[0]
+    assert target.width > target.height
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_recording_changes_nothing_and_names_the_words(family: str, editor_of: Callable[[str], Editor]) -> None:
+    editor = editor_of(family)
+    recorded = editor.edit(request(record=RecordSpec()))
+    assert recorded.image.tobytes() == editor.edit(request()).image.tobytes()
+    assert recorded.maps.words == tuple(PROMPT.split())
+    shares = recorded.maps.select(direction="image_to_text", stream="target")
+    assert np.isfinite(shares).all() and shares.min() >= 0 and 0 < shares.sum(axis=3).max() <= 1 + 1e-5
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_lora_works_and_is_gone_afterwards(family: str, editor_of: Callable[[str], Editor], tmp_path: Path) -> None:
+    editor = editor_of(family)
+    shapes = {
+        name: (linear.out_features, linear.in_features)
+        for name, linear in linears(editor.transformer).items()
+        if "blocks." in name
+    }
+    file = tmp_path / "strong.safetensors"
+    write(file, "diffusers", shapes, rank=4, alpha=64.0, seed=1)
+    plain = editor.edit(request()).image.tobytes()
+    stacked = editor.edit(request(loras=[LoraWeight(file)]))
+    assert stacked.image.tobytes() != plain
+    assert len(editor.inspect_lora(file).targets) == len(shapes)
+    assert editor.edit(request(loras=[LoraWeight(file, 0.0)])).image.tobytes() == plain
+    assert editor.edit(request()).image.tobytes() == plain
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_strip_runs_through_the_instruction_itself(family: str, editor_of: Callable[[str], Editor]) -> None:
+    editor = editor_of(family)
+    results = edit_strip(editor, request(strength=Strength(NEUTRAL)), [0.0, 1.0, 2.0])
+    pictures = [result.image for result in results]
+    assert pictures[0].tobytes() == editor.edit(request(instruction=NEUTRAL)).image.tobytes()
+    assert pictures[1].tobytes() == editor.edit(request()).image.tobytes()
+    assert len({made.tobytes() for made in pictures}) == 3
+    assert [result.settings["strength"]["value"] for result in results] == [0.0, 1.0, 2.0]
+    assert side_by_side(pictures, ["0", "1", "2"]).width > pictures[0].width
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_cancelled_edit_leaves_the_model_usable(family: str, editor_of: Callable[[str], Editor]) -> None:
+    editor = editor_of(family)
+    plain = editor.edit(request()).image.tobytes()
+    calls: list[int] = []
+
+    def cancel(progress: StepProgress) -> None:
+        calls.append(progress.step)
+        raise EditCancelled
+
+    with pytest.raises(EditCancelled):
+        editor.edit(request(steps=5, record=RecordSpec()), cancel)
+    assert calls == [1]
+    assert editor.edit(request()).image.tobytes() == plain
+
+
+def test_a_photo_taken_sideways_comes_back_upright(editor_of: Callable[[str], Editor]) -> None:
+    sideways = picture(400, 300)
+    sideways.getexif()[ExifTags.Base.Orientation] = 6
+    editor = editor_of("flux_kontext")
+    asked = request(images=[sideways])
+    assert editor.plan(asked).output == (300, 400)
+    upright = sideways.transpose(Image.Transpose.ROTATE_270)
+    upright.getexif().clear()
+    assert editor.edit(asked).image.tobytes() == editor.edit(request(images=[upright])).image.tobytes()
+
+
+def test_an_edit_that_runs_out_of_memory_is_made_once_more_with_less(folder_of: Callable[[str], Path]) -> None:
+    first, second = (load_editor(folder_of("flux_kontext"), device="cpu") for _ in range(2))
+    plain = first.edit(request()).image.tobytes()
+
+    def out_of_memory(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    first.transformer.transformer_blocks[1].register_forward_pre_hook(out_of_memory)
+    steps = iter([(second._family, "in 8 bits"), None])
+    editor = Editor(first.entry, first._family, first.presets, lambda: next(steps), "in full")
+    result = editor.edit(request())
+    assert result.image.tobytes() == plain
+    assert result.warnings == ("The edit ran out of memory and was made once more: in 8 bits",)
+    assert editor.memory == "in 8 bits" and editor.transformer is second.transformer
+    second.transformer.transformer_blocks[0].register_forward_pre_hook(out_of_memory)
+    with pytest.raises(EditError, match=r"ran out of memory at 112×80.*smaller resolution"):
+        editor.edit(request())
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"images": [picture()] * 2}, "2 pictures were given; FluxKontextPipeline edits exactly one"),
+        ({"negative": "grain " * 400}, "negative instruction has 2400 characters"),
+        ({"negative": "grain", "true_guidance": 1.0}, "does nothing without guidance above 1"),
+        ({"denoise": 0.0}, "denoise is 0"),
+        ({"denoise": float("nan")}, "denoise is nan"),
+        ({"resolution": 9000}, "resolution is 9000"),
+        ({"strength": Strength("", 1.0)}, "neutral instruction"),
+        ({"strength": Strength(NEUTRAL, 9.0)}, "9"),
+    ],
+)
+def test_what_cannot_be_done_is_said(editor_of: Callable[[str], Editor], change: dict, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        editor_of("flux_kontext").edit(request(**change))
+    if "strength" not in change:
+        return
+    with pytest.raises(ValueError, match=said):
+        edit_strip(editor_of("flux_kontext"), request(**change), [9.0])
+
+
+def test_an_unknown_name_is_told_from_a_missing_folder() -> None:
+    with pytest.raises(EditError, match=r"'kontxt' is neither a model of the catalog \(mini.*nor an org/name"):
+        load_editor("kontxt")
+    with pytest.raises(EditError, match="/nowhere/at/all"):
+        load_editor("/nowhere/at/all")
