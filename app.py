@@ -8,7 +8,6 @@ import errno
 import os
 import socket
 import sys
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import NoReturn
@@ -23,8 +22,9 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="app.py", description="A local studio for editing pictures with words.")
-    parser.add_argument("--model", default="mini", help="a name of `python -m mmdit models`, or a folder")
+    parser.add_argument("--model", default="mini", help="a name of `python -m mmdit models`, a folder or a hub id")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
+    parser.add_argument("--memory", default="auto", help="auto, full, offload, int8 or int4")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; default: this machine only")
     parser.add_argument("--port", type=int, help="default: 7860, or the next one that is free")
     parser.add_argument("--outputs", type=Path, default=Path("outputs"), help="folder where results are kept")
@@ -42,10 +42,13 @@ def _free_port(host: str, wanted: int | None) -> int:
     raise ValueError(f"ports {FIRST_PORT} to {port} are all taken; give another with --port")
 
 
-def _load(model: str, device: str):
+def _load(model: str, device: str, memory: str):
     from mmdit.load import load_editor  # brings PyTorch along
 
-    return load_editor(model, device)
+    editor = load_editor(model, device, memory=memory)
+    if editor.memory:
+        print(f"{model}: {editor.memory}", file=sys.stderr)
+    return editor
 
 
 def main() -> int:
@@ -57,13 +60,14 @@ def main() -> int:
         if port != (arguments.port or FIRST_PORT):
             print(f"port {FIRST_PORT} is taken; using {port}", file=sys.stderr)
 
-        from mmdit.catalog import CATALOG
+        from mmdit.catalog import CATALOG, entry_of
         from mmdit.runtime.history import History
         from mmdit.runtime.jobs import Jobs
         from mmdit.ui import page
 
-        model = CATALOG.get(arguments.model) or replace(CATALOG["mini"], name=Path(arguments.model).name)
-        with Jobs(partial(_load, arguments.model, arguments.device), History(arguments.outputs)) as jobs:
+        model = CATALOG.get(arguments.model) or entry_of(arguments.model)
+        load = partial(_load, arguments.model, arguments.device, arguments.memory)
+        with Jobs(load, History(arguments.outputs)) as jobs:
             page.serve(jobs, model, arguments.host, port)
     except (ValueError, OSError) as error:
         print(f"app.py: {' '.join(str(error).split())}", file=sys.stderr)

@@ -1,5 +1,6 @@
 """The editors that can be named: what each is, what it needs, how it likes to be run. Data only."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,7 +22,6 @@ class ModelEntry:
             at hand.
         gated: the hub gives it only to those who accepted its licence.
         parameters: component of the pipeline → number of weights.
-        download: bytes that are fetched; 0 for what is shipped.
         width: channels of a token in the transformer.
         resolution: the model works on about resolution² pixels.
     """
@@ -38,9 +38,17 @@ class ModelEntry:
     architecture: str | None = None
     gated: bool = False
     parameters: Mapping[str, int] = field(default_factory=dict)
-    download: int = 0
     width: int = 0
     resolution: int = 1024
+
+    @property
+    def download(self) -> int:
+        """Bytes of its weights in bfloat16, which is about what is fetched; 0 for what is shipped."""
+        return 2 * sum(self.parameters.values())
+
+
+def _needs(gigabytes: int) -> str:
+    return f"a GPU; its largest part takes {gigabytes} GB in bfloat16, less offloaded or quantised"
 
 
 MINI = ModelEntry(
@@ -54,16 +62,114 @@ MINI = ModelEntry(
     guidance=1.0,
 )
 
-CATALOG: dict[str, ModelEntry] = {entry.name: entry for entry in (MINI,)}
+CLIP_L, CLIP_L_PROJECTED, CLIP_G, T5_XXL = 123_060_480, 123_650_304, 694_659_840, 4_762_310_656
+QWEN_VL_7B, QWEN3_4B, QWEN3_8B, MISTRAL_24B = 8_292_166_656, 4_022_468_096, 8_190_735_360, 24_011_361_280
+VAE_16, VAE_FLUX2, VAE_QWEN = 83_819_683, 84_046_115, 126_892_531
+
+REPAINT = "image to image: the picture is noised and repainted in words"
+
+_FLUX = {
+    "family": "flux", "width": 3072, "licence": "FLUX.1 [dev] Non-Commercial", "gated": True, "architecture": "flux",
+    "parameters": {
+        "transformer": 11_901_408_320, "text_encoder": CLIP_L, "text_encoder_2": T5_XXL, "vae": VAE_16,
+    },
+}  # fmt: skip
+_FLUX2_LICENCE = "FLUX Non-Commercial"
+_QWEN = {
+    "family": "qwen_image", "width": 3072, "licence": "Apache-2.0", "architecture": "qwen-image",
+    "parameters": {"transformer": 20_430_401_088, "text_encoder": QWEN_VL_7B, "vae": VAE_QWEN},
+}  # fmt: skip
+_SD3 = {
+    "family": "stable_diffusion_3", "licence": "Stability AI Community", "gated": True,
+    "pipeline": "StableDiffusion3Img2ImgPipeline", "task": REPAINT,
+}  # fmt: skip
+_SD3_TEXT = {"text_encoder": CLIP_L_PROJECTED, "text_encoder_2": CLIP_G, "text_encoder_3": T5_XXL, "vae": VAE_16}
+
+CATALOG: dict[str, ModelEntry] = {
+    entry.name: entry
+    for entry in (
+        MINI,
+        ModelEntry(
+            name="flux-kontext", source="black-forest-labs/FLUX.1-Kontext-dev", pipeline="FluxKontextPipeline",
+            task="edits of one picture", needs=_needs(24), steps=28, guidance=2.5, **_FLUX,
+        ),
+        ModelEntry(
+            name="flux-dev", source="black-forest-labs/FLUX.1-dev", pipeline="FluxImg2ImgPipeline",
+            task=REPAINT, needs=_needs(24), steps=28,
+            guidance=3.5, **_FLUX,
+        ),
+        ModelEntry(
+            name="qwen-image-edit", source="Qwen/Qwen-Image-Edit", pipeline="QwenImageEditPipeline",
+            task="edits of one picture", needs=_needs(41), steps=50, guidance=4.0, **_QWEN,
+        ),
+        ModelEntry(
+            name="qwen-image-edit-2509", source="Qwen/Qwen-Image-Edit-2509", pipeline="QwenImageEditPlusPipeline",
+            task="edits with up to 10 pictures", needs=_needs(41), steps=40, guidance=4.0, **_QWEN,
+        ),
+        ModelEntry(
+            name="qwen-image-edit-2511", source="Qwen/Qwen-Image-Edit-2511", pipeline="QwenImageEditPlusPipeline",
+            task="edits with up to 10 pictures; PixelSmile's base", needs=_needs(41), steps=40, guidance=4.0, **_QWEN,
+        ),
+        ModelEntry(
+            name="macro-qwen-image-edit", source="Azily/Macro-Qwen-Image-Edit", pipeline="QwenImageEditPlusPipeline",
+            task="edits with up to 10 pictures, MACRO's fine-tune", needs=_needs(41), steps=40, guidance=4.0, **_QWEN,
+        ),
+        ModelEntry(
+            name="flux2-dev", family="flux2", source="black-forest-labs/FLUX.2-dev", pipeline="Flux2Pipeline",
+            task="edits with up to 10 pictures", licence=_FLUX2_LICENCE, gated=True, needs=_needs(64), steps=50,
+            guidance=4.0, architecture="flux2", width=6144,
+            parameters={"transformer": 32_223_281_152, "text_encoder": MISTRAL_24B, "vae": VAE_FLUX2},
+        ),
+        ModelEntry(
+            name="flux2-klein-4b", family="flux2", source="black-forest-labs/FLUX.2-klein-4B",
+            pipeline="Flux2KleinPipeline", task="edits with up to 4 pictures in 4 steps", licence="Apache-2.0",
+            needs=_needs(8), steps=4, guidance=1.0, architecture="flux2-klein-4b", width=3072,
+            parameters={"transformer": 3_875_544_576, "text_encoder": QWEN3_4B, "vae": VAE_FLUX2},
+        ),
+        ModelEntry(
+            name="flux2-klein-9b", family="flux2", source="black-forest-labs/FLUX.2-klein-9B",
+            pipeline="Flux2KleinPipeline", task="edits with up to 4 pictures in 4 steps", licence=_FLUX2_LICENCE,
+            gated=True, needs=_needs(18), steps=4, guidance=1.0, architecture="flux2-klein-9b", width=4096,
+            parameters={"transformer": 9_078_581_248, "text_encoder": QWEN3_8B, "vae": VAE_FLUX2},
+        ),
+        ModelEntry(
+            name="sd3-medium", source="stabilityai/stable-diffusion-3-medium-diffusers", needs=_needs(10), steps=28,
+            guidance=7.0, architecture="sd3-medium", width=1536,
+            parameters={"transformer": 2_028_328_000, **_SD3_TEXT}, **_SD3,
+        ),
+        ModelEntry(
+            name="sd3.5-medium", source="stabilityai/stable-diffusion-3.5-medium", needs=_needs(10), steps=40,
+            guidance=4.5, architecture="sd3.5-medium", width=1536,
+            parameters={"transformer": 2_243_171_520, **_SD3_TEXT}, **_SD3,
+        ),
+        ModelEntry(
+            name="sd3.5-large", source="stabilityai/stable-diffusion-3.5-large", needs=_needs(16), steps=28,
+            guidance=3.5, architecture="sd3.5-large", width=2432,
+            parameters={"transformer": 8_056_627_520, **_SD3_TEXT}, **_SD3,
+        ),
+        ModelEntry(
+            name="sd3.5-large-turbo", source="stabilityai/stable-diffusion-3.5-large-turbo", needs=_needs(16), steps=4,
+            guidance=1.0, architecture="sd3.5-large", width=2432,
+            parameters={"transformer": 8_056_627_520, **_SD3_TEXT}, **_SD3,
+        ),
+    )
+}  # fmt: skip
+"""Parameters were counted by building each architecture without weights, from its published configuration."""
 
 
 def entry_of(source: str | Path, pipeline: str | None = None) -> ModelEntry:
-    """An entry for a folder or a hub id that the catalog does not name.
+    """An entry for a folder or a hub id: the catalog's own if it comes from there.
 
-    It is like the first model of the catalog with that pipeline.
+    Otherwise it is like the first model of the catalog with that pipeline; a folder tells its own.
     """
+    known = next((entry for entry in CATALOG.values() if entry.source == str(source)), None)
+    if known is not None:
+        return known
+    index = Path(source) / "model_index.json"
+    if pipeline is None and index.is_file():
+        pipeline = json.loads(index.read_text(encoding="utf-8")).get("_class_name")
     like = next((entry for entry in CATALOG.values() if entry.pipeline == pipeline), MINI)
     return replace(
         like, name=str(source), source=Path(source) if Path(source).is_dir() else str(source),
-        architecture=None, gated=False, parameters={}, download=0, licence="", task="", needs="",
+        architecture=None, gated=False, parameters={}, licence="", task="", needs="",
     )  # fmt: skip

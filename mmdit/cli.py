@@ -126,9 +126,10 @@ def _bench_attention(arguments: argparse.Namespace) -> int:
 
 def _models(arguments: argparse.Namespace) -> int:
     from mmdit.catalog import CATALOG
+    from mmdit.families.listing import describe_models
+    from mmdit.families.memory import measure
 
-    for entry in CATALOG.values():
-        print(f"{entry.name}\n  task     {entry.task}\n  licence  {entry.licence}\n  needs    {entry.needs}")
+    print(describe_models(CATALOG.values(), measure()))
     return 0
 
 

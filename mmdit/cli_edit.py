@@ -68,6 +68,8 @@ def _edit(arguments: argparse.Namespace) -> int:
     request.check()
     editor = load_editor(arguments.model, arguments.device, presets, arguments.memory)
     plan = editor.plan(request)
+    if editor.memory:
+        print(f"{arguments.model}: {editor.memory}", file=sys.stderr)
     if editor.traits.resolution:
         sizes = [f"{width}×{height}" for width, height in (plan.working, plan.output)]
         print(f"works at {sizes[0]} for a picture of {sizes[1]}, {plan.steps} steps", file=sys.stderr)

@@ -56,6 +56,7 @@ class EditRequest:
         strength: how strongly the instruction is followed, beside a neutral one; None for as it stands.
         denoise: share of the noise schedule that is run, for models that start from the noised picture (diffusers
             calls it strength); None for the model's default.
+        shift: of the noise schedule, 0.1 to 100; None for the model's own.
         size: (width, height) of the result; None for the first picture's own.
         resolution: the model works on about resolution² pixels and the result is brought to its size; None for what
             the model was trained on.
@@ -72,6 +73,7 @@ class EditRequest:
     true_guidance: float | None = None
     strength: Strength | None = None
     denoise: float | None = None
+    shift: float | None = None
     size: tuple[int, int] | None = None
     resolution: int | None = None
     loras: Sequence[LoraWeight] = ()
@@ -94,6 +96,7 @@ class EditRequest:
         _check_range("guidance", self.guidance, 0.0, MAX_GUIDANCE)
         _check_range("true guidance", self.true_guidance, 0.0, MAX_GUIDANCE)
         _check_range("denoise", self.denoise, 0.01, 1.0)
+        _check_range("shift", self.shift, 0.1, 100.0)
         _check_range("resolution", self.resolution, *RESOLUTIONS, whole=True)
         if self.strength is not None:
             self.strength.check()
@@ -194,6 +197,7 @@ class Editor:
     def plan(self, request: EditRequest) -> EditPlan:
         """The sizes and steps of an edit, without making it. Raises EditError: a value out of range."""
         request.check()
+        request = self._as_recommended(request)
         output = request.size or images.upright_size(request.images[0])
         steps = request.steps or self.entry.steps
         working = self._family.working_size(output, request.resolution)
@@ -212,6 +216,7 @@ class Editor:
         """
         started = time.perf_counter()
         request.check()
+        request = self._as_recommended(request)
         call = self._call(request)
         prepared = time.perf_counter()
 
@@ -254,6 +259,16 @@ class Editor:
         self._use(family)
         return True
 
+    def _as_recommended(self, request: EditRequest) -> EditRequest:
+        """What the request leaves open, as the presets of its LoRAs say; the last that says something counts."""
+        said: dict[str, Any] = {}
+        for lora in request.loras:
+            preset = self.presets.find(str(lora.name_or_path)) if lora.weight else None
+            for name in ("steps", "guidance", "shift"):
+                if preset is not None and getattr(preset, name) is not None:
+                    said[name] = getattr(preset, name)
+        return replace(request, **{name: value for name, value in said.items() if getattr(request, name) is None})
+
     def _denoise(self, request: EditRequest) -> float:
         return float((self.traits.denoise or 1.0) if request.denoise is None else request.denoise)
 
@@ -273,6 +288,7 @@ class Editor:
             negative=request.negative.strip(),
             true_guidance=float((truth or 1.0) if request.true_guidance is None else request.true_guidance),
             denoise=self._denoise(request),
+            shift=request.shift,
             strength=request.strength,
             record=request.record,
         )
@@ -284,6 +300,7 @@ class Editor:
             "true_guidance": call.true_guidance if call.negative and self.traits.true_guidance else None,
             "strength": None if call.strength is None else asdict(call.strength),
             "denoise": call.denoise if self.traits.denoise else None,
+            "shift": call.shift,
             "resolution": request.resolution,
             "working": list(call.working) if self.traits.resolution else None,
         }

@@ -28,7 +28,7 @@ def load_editor(
     Raises:
         EditError: an unknown name, an unusable device, a model that can't be had, is damaged, or does not fit.
     """
-    entry = CATALOG.get(str(name))
+    entry = CATALOG.get(str(name)) or next((known for known in CATALOG.values() if known.source == str(name)), None)
     if entry is None and "/" not in str(name) and not Path(name).exists():
         known = ", ".join(CATALOG)
         raise EditError(f"{str(name)!r} is neither a model of the catalog ({known}), nor a folder, nor an org/name")

@@ -1,5 +1,6 @@
 """Every family through the same door: a folder in its real format, `load_editor`, an edit."""
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -8,13 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from diffusers import FlowMatchEulerDiscreteScheduler
+from diffusers.pipelines.qwenimage.pipeline_qwenimage_edit import calculate_shift
 from lora_files import write
 from PIL import ExifTags, Image
 from tiny_checkpoints import FAMILIES, PROMPT, build
 
 from mmdit import EditCancelled, EditError, EditRequest, LoraWeight, RecordSpec, load_editor
 from mmdit.editor import Editor, StepProgress
+from mmdit.families.schedule import shifted
 from mmdit.families.strength import Strength
+from mmdit.lora.presets import Presets
 from mmdit.lora.stack import linears
 from mmdit.strip import edit_strip, side_by_side
 
@@ -186,6 +191,41 @@ def test_what_cannot_be_done_is_said(editor_of: Callable[[str], Editor], change:
         return
     with pytest.raises(ValueError, match=said):
         edit_strip(editor_of("flux_kontext"), request(**change), [9.0])
+
+
+def test_a_preset_brings_steps_guidance_and_schedule(
+    editor_of: Callable[[str], Editor], folder_of: Callable[[str], Path], tmp_path: Path
+) -> None:
+    shapes = {"transformer_blocks.0.attn.to_q": (48, 48)}
+    write(tmp_path / "fast.safetensors", "diffusers", shapes, rank=2, alpha=2.0, seed=1)
+    recommended = (
+        "title: Fast\nfamily: qwen-image\nsource: {file: fast.safetensors}\nsteps: 3\nguidance: 1\nshift: 3.0\n"
+    )
+    (tmp_path / "fast.yaml").write_text(recommended)
+    editor = load_editor(folder_of("qwen_image_edit"), device="cpu", presets=Presets([tmp_path]))
+    fast = editor.edit(request(steps=None, loras=[LoraWeight("fast")]))
+    assert [fast.settings[name] for name in ("steps", "guidance", "shift")] == [3, 1.0, 3.0]
+    spelt_out = request(steps=3, guidance=1.0, shift=3.0, loras=[LoraWeight("fast")])
+    assert editor.edit(spelt_out).image.tobytes() == fast.image.tobytes()
+    assert editor.edit(replace(spelt_out, shift=2.0)).image.tobytes() != fast.image.tobytes()
+    assert editor.edit(request(steps=1, loras=[LoraWeight("fast")])).settings["steps"] == 1
+    assert editor.edit(request(loras=[LoraWeight("fast", 0.0)])).settings["guidance"] == editor.entry.guidance
+
+
+def test_another_schedule_is_the_one_that_the_makers_of_lightning_use(editor_of: Callable[[str], Editor]) -> None:
+    pipeline = editor_of("qwen_image_edit")._family.pipeline
+    own = pipeline.scheduler
+    made_for = FlowMatchEulerDiscreteScheduler(
+        num_train_timesteps=1000, shift=1.0, use_dynamic_shifting=True, base_shift=math.log(3), max_shift=math.log(3),
+        base_image_seq_len=256, max_image_seq_len=8192, shift_terminal=None, time_shift_type="exponential",
+    )  # fmt: skip
+    made_for.set_timesteps(sigmas=np.linspace(1, 0.25, 4), mu=math.log(3))
+    with shifted(pipeline, 3.0):
+        pipeline.scheduler.set_timesteps(sigmas=np.linspace(1, 0.25, 4), mu=math.log(3))
+        assert torch.equal(pipeline.scheduler.sigmas, made_for.sigmas)
+        config = pipeline.scheduler.config
+        assert calculate_shift(24, 256, 4096, config.base_shift, config.max_shift) == pytest.approx(math.log(3))
+    assert pipeline.scheduler is own
 
 
 def test_an_unknown_name_is_told_from_a_missing_folder() -> None:

@@ -30,6 +30,7 @@ class Traits:
         takes_negative: whether an instruction can be given of what is not wanted.
         denoise: default share of the noise schedule that is run, for families that start from the noised picture; None
             for those that start from noise alone and look at the picture beside it.
+        takes_shift: whether another noise schedule can be asked for.
         true_guidance: default of the true classifier-free guidance that a negative instruction adds, for families whose
             `guidance` is only told to the model; None where `guidance` is the true one.
     """
@@ -40,6 +41,7 @@ class Traits:
     resolution: int | None = None
     takes_negative: bool = True
     denoise: float | None = None
+    takes_shift: bool = True
     true_guidance: float | None = None
 
 
@@ -54,6 +56,7 @@ class EditCall:
         negative: what is not wanted, in words; empty for nothing.
         true_guidance: see `Traits`; 1 is none.
         denoise: share of the noise schedule that is run, (0, 1]; diffusers calls it strength.
+        shift: of the noise schedule, as in `families.schedule`; None for the model's own.
         strength: how strongly the instruction is followed; None for as it stands.
         record: what to record of the joint attention; None for nothing.
     """
@@ -67,6 +70,7 @@ class EditCall:
     negative: str = ""
     true_guidance: float = 1.0
     denoise: float = 1.0
+    shift: float | None = None
     strength: Strength | None = None
     record: RecordSpec | None = None
 
@@ -108,6 +112,8 @@ def check_call(call: EditCall, traits: Traits, name: str) -> None:
         raise ValueError(f"{name} takes no negative instruction; leave {call.negative!r} out")
     if call.denoise != 1 and traits.denoise is None:
         raise ValueError(f"denoise is {call.denoise:g} but {name} edits from pure noise; leave it at 1")
+    if call.shift is not None and not traits.takes_shift:
+        raise ValueError(f"shift is {call.shift:g} but {name} has one noise schedule only; leave it out")
 
 
 def steps_run(steps: int, denoise: float) -> int:

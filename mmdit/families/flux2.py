@@ -34,8 +34,12 @@ class Flux2(PipelineFamily):
     """FLUX.2 dev and Klein."""
 
     pipelines: ClassVar[dict[str, Traits]] = {
-        "Flux2Pipeline": Traits(steps=50, guidance=4.0, most_pictures=10, resolution=1024, takes_negative=False),
-        "Flux2KleinPipeline": Traits(steps=4, guidance=1.0, most_pictures=4, resolution=1024, takes_negative=False),
+        "Flux2Pipeline": Traits(
+            steps=50, guidance=4.0, most_pictures=10, resolution=1024, takes_negative=False, takes_shift=False
+        ),
+        "Flux2KleinPipeline": Traits(
+            steps=4, guidance=1.0, most_pictures=4, resolution=1024, takes_negative=False, takes_shift=False
+        ),
     }
     """Klein's are those of the distilled form."""
 

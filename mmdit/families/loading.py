@@ -457,13 +457,22 @@ def _load_component(folder: Path, part: Component, plan: MemoryPlan) -> Any:
     if variant:
         extra["variant"] = variant
     stays = not plan.offload and plan.mode not in ("offload", "group")
-    if stays and (part.library == "transformers" or part.name in plan.quantised):
-        extra["device_map"] = {"": plan.device}  # without a copy in system memory; diffusers' lie in the file's pages
+    if stays and plan.device != "cpu" and (part.library == "transformers" or part.name in plan.quantised):
+        # without a copy in system memory; on the CPU, diffusers would leave out what a device map names
+        extra["device_map"] = {"": plan.device}
     with _load_errors(str(place)):
         model, info = cls.from_pretrained(
             place, **{DTYPE_NAMES[part.library]: getattr(torch, plan.dtype)}, local_files_only=True,
             use_safetensors=True, output_loading_info=True, **extra,
         )  # fmt: skip
+    _check_keys(place, part, info)
+    if part.name in plan.quantised and not _is_quantised(model):
+        raise ModelError(f"{plan.quantiser} left {str(place)!r} as it is; use another memory mode, or update diffusers")
+    return model.eval().to(plan.device) if stays and "device_map" not in extra else model.eval()
+
+
+def _check_keys(place: Path, part: Component, info: Mapping[str, Any]) -> None:
+    """Raises ModelError: what was loaded is not what the configuration says."""
     wrong = {
         "lacks": info["missing_keys"],
         "has another shape of": [key if isinstance(key, str) else key[0] for key in info["mismatched_keys"]],
@@ -475,7 +484,13 @@ def _load_component(folder: Path, part: Component, plan: MemoryPlan) -> Any:
             raise ModelError(
                 f"{str(place)!r} {problem} {first!r}{more}: its weights are not what config.json says; get both again"
             )
-    return model.eval().to(plan.device) if stays and "device_map" not in extra else model.eval()
+
+
+def _is_quantised(model: Any) -> bool:
+    import torch
+
+    plain = (torch.nn.Parameter, torch.Tensor)
+    return any(type(part.weight) not in plain for part in model.modules() if isinstance(part, torch.nn.Linear))
 
 
 def quantisation(library: str, plan: MemoryPlan) -> Any:

@@ -34,7 +34,7 @@ class MiniEditor:
         folder: what `checkpoint.save` wrote.
     """
 
-    traits = Traits(steps=1, guidance=1.0, takes_negative=False)
+    traits = Traits(steps=1, guidance=1.0, takes_negative=False, takes_shift=False)
 
     def __init__(self, folder: str | Path, device: str = "cpu") -> None:
         self.device = device

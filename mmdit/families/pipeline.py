@@ -25,6 +25,7 @@ from mmdit.attention.recorder import Recorder
 from mmdit.attention.spec import EditTokens, Pass
 from mmdit.families.family import EditCall, FamilyOutput, OnStep, Traits, check_call, fit_area, steps_run
 from mmdit.families.preview import LatentPreview
+from mmdit.families.schedule import shifted
 from mmdit.families.strength import TextTokens, interpolate
 from mmdit.families.words import Words
 
@@ -147,7 +148,8 @@ class PipelineFamily(ABC):
             return {}
 
         try:
-            with nullcontext() if recorder is None else intercept(self.transformer, recorder):
+            watching = nullcontext() if recorder is None else intercept(self.transformer, recorder)
+            with shifted(self.pipeline, call.shift), watching:
                 output = self.run(
                     call,
                     **arguments,

@@ -78,11 +78,13 @@ def linear_shapes(name: str | Path) -> Shapes:
     Raises:
         LoraError: none of these, or a folder without a transformer.
     """
-    if name in KNOWN:
-        return _from_config(*KNOWN[name])
-    folder = Path(CATALOG[name].source if name in CATALOG else name)
+    entry = CATALOG.get(str(name))
+    architecture = entry.architecture if entry is not None and entry.architecture else name
+    if architecture in KNOWN:
+        return _from_config(*KNOWN[architecture])
+    folder = Path(name if entry is None else entry.source)
     if not folder.is_dir():
-        known = ", ".join((*CATALOG, *KNOWN))
+        known = ", ".join(dict.fromkeys((*CATALOG, *KNOWN)))
         raise LoraError(f"there is no model {str(name)!r}; use one of {known}, or the folder of a local model")
     return _from_folder(folder / "transformer" if (folder / "transformer").is_dir() else folder)
 
@@ -96,7 +98,7 @@ def guess_family(header: LoraHeader) -> tuple[str, str]:
         A name that `linear_shapes` takes, or "unknown"; and a sentence that says what was seen.
     """
     layers = split_keys(header.shapes)
-    local = [name for name, entry in CATALOG.items() if name not in KNOWN and (entry.source / "transformer").is_dir()]
+    local = [name for name, entry in CATALOG.items() if (Path(entry.source) / "transformer").is_dir()]
     candidates = [_Candidate.of(name, header, layers) for name in (*local, *KNOWN)]
     best = max(candidates, key=lambda candidate: (candidate.fits, candidate.is_named, -len(candidate.held.missing)))
     said = next((f"; its metadata says {header.metadata[key]!r:.80}" for key in _HINTS if header.metadata.get(key)), "")

@@ -1,0 +1,58 @@
+"""The models as a table for a terminal: what each is for, how large, whether it runs here, whether it is here.
+
+In: catalog entries and a `Machine`. Out: text. Looks into the catalog's folders and huggingface_hub's cache, loads
+nothing and asks no network.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from mmdit.families.loading import cached
+from mmdit.families.memory import Machine, Needs, fits, gigabytes, hub_cache
+
+COLUMNS = ("name", "task", "licence", "download", "here", "on disk")
+GAP = "  "
+
+
+def describe_models(entries: Iterable[Any], machine: Machine, cache: Path | None = None) -> str:
+    """One line for each entry, under a line of headings, and what this machine has.
+
+    Args:
+        entries: with ``name``, ``task``, ``licence``, ``source`` (a Path if it is shipped, else an "org/name" of the
+            hub), ``gated``, ``download`` (bytes), ``parameters``, ``width``, ``resolution`` and ``pipeline``.
+        cache: where downloads are kept; None for huggingface_hub's own place.
+    """
+    cache = hub_cache() if cache is None else cache
+    rows = [COLUMNS, *(_row(entry, machine, cache) for entry in entries)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [GAP.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return "\n".join([*lines, "", _machine(machine, cache)])
+
+
+def _row(entry: Any, machine: Machine, cache: Path) -> tuple[str, ...]:
+    is_local = isinstance(entry.source, Path)
+    licence = f"{entry.licence} (accept it on the hub)" if entry.gated else entry.licence
+    return (
+        entry.name,
+        entry.task,
+        licence,
+        "none" if is_local else gigabytes(entry.download),
+        fits(Needs.of_entry(entry) if entry.parameters else None, machine),
+        ("shipped" if entry.source.is_dir() else "missing") if is_local else _kept(entry, cache),
+    )
+
+
+def _kept(entry: Any, cache: Path) -> str:
+    whole, size = cached(entry.source, cache)
+    if whole:
+        return "yes"
+    return f"partly: {gigabytes(size)} of {gigabytes(entry.download)}" if size else "no"
+
+
+def _machine(machine: Machine, cache: Path) -> str:
+    gpu = f"{gigabytes(machine.gpu_free)} of {gigabytes(machine.gpu_total)} GPU memory ({machine.device}), "
+    return (
+        f"Free here: {gpu if machine.device != 'cpu' else 'no GPU, '}{gigabytes(machine.system_free)} of "
+        f"{gigabytes(machine.system_total)} system memory, {gigabytes(machine.disk_free)} on the disk of {cache}"
+    )
