@@ -135,22 +135,22 @@ CATALOG: dict[str, ModelEntry] = {
         ModelEntry(
             name="sd3-medium", source="stabilityai/stable-diffusion-3-medium-diffusers", needs=_needs(10), steps=28,
             guidance=7.0, architecture="sd3-medium", width=1536,
-            parameters={"transformer": 2_028_328_000, **_SD3_TEXT}, **_SD3,
+            parameters={"transformer": 2_084_951_104, **_SD3_TEXT}, **_SD3,
         ),
         ModelEntry(
             name="sd3.5-medium", source="stabilityai/stable-diffusion-3.5-medium", needs=_needs(10), steps=40,
             guidance=4.5, architecture="sd3.5-medium", width=1536,
-            parameters={"transformer": 2_243_171_520, **_SD3_TEXT}, **_SD3,
+            parameters={"transformer": 2_469_663_936, **_SD3_TEXT}, **_SD3,
         ),
         ModelEntry(
             name="sd3.5-large", source="stabilityai/stable-diffusion-3.5-large", needs=_needs(16), steps=28,
             guidance=3.5, architecture="sd3.5-large", width=2432,
-            parameters={"transformer": 8_056_627_520, **_SD3_TEXT}, **_SD3,
+            parameters={"transformer": 8_146_280_768, **_SD3_TEXT}, **_SD3,
         ),
         ModelEntry(
             name="sd3.5-large-turbo", source="stabilityai/stable-diffusion-3.5-large-turbo", needs=_needs(16), steps=4,
             guidance=1.0, architecture="sd3.5-large", width=2432,
-            parameters={"transformer": 8_056_627_520, **_SD3_TEXT}, **_SD3,
+            parameters={"transformer": 8_146_280_768, **_SD3_TEXT}, **_SD3,
         ),
     )
 }  # fmt: skip
@@ -168,7 +168,8 @@ def entry_of(source: str | Path, pipeline: str | None = None) -> ModelEntry:
     index = Path(source) / "model_index.json"
     if pipeline is None and index.is_file():
         pipeline = json.loads(index.read_text(encoding="utf-8")).get("_class_name")
-    like = next((entry for entry in CATALOG.values() if entry.pipeline == pipeline), MINI)
+    parts = (pipeline or "").replace("Img2Img", "")  # that pipeline and the one from text alone have the same parts
+    like = next((known for known in CATALOG.values() if (known.pipeline or "").replace("Img2Img", "") == parts), MINI)
     return replace(
         like, name=str(source), source=Path(source) if Path(source).is_dir() else str(source),
         architecture=None, gated=False, parameters={}, licence="", task="", needs="",

@@ -97,6 +97,17 @@ def _add_bench(commands: argparse._SubParsersAction) -> None:
     attention.add_argument("--json", type=Path, help="also write the numbers here")
     attention.set_defaults(run=_bench_attention)
 
+    family = bench.add_parser("family", help="a real architecture on random weights: plain, recorded, full softmax")
+    family.add_argument("--family", required=True, help="flux-kontext, qwen-image-edit, …; an unknown one lists them")
+    family.add_argument("--random-weights", action="store_true", help="required: nothing is loaded or downloaded")
+    family.add_argument("--resolution", type=int, default=1024, help="pixels of a side of target and reference")
+    family.add_argument("--steps", type=int, default=4, help="transformer calls of a run")
+    family.add_argument("--repeats", type=int, default=3, help="timed runs of each mode")
+    family.add_argument("--device", default="auto", help="cuda, cpu, or auto for cuda where it is there")
+    family.add_argument("--blocks", type=int, help="keep only so many double and so many single blocks, to try it out")
+    family.add_argument("--json", type=Path, help="also write the numbers here")
+    family.set_defaults(run=_bench_family)
+
 
 def _show_maps(arguments: argparse.Namespace) -> int:
     from mmdit.attention.figure import draw_word
@@ -121,6 +132,20 @@ def _bench_attention(arguments: argparse.Namespace) -> int:
     from mmdit.attention.bench import bench
 
     bench(tuple(arguments.tokens), arguments.repeats, arguments.json)
+    return 0
+
+
+def _bench_family(arguments: argparse.Namespace) -> int:
+    if not arguments.random_weights:
+        raise ValueError("bench family needs --random-weights; real weights are loaded with `python -m mmdit edit`")
+    from mmdit.families.bench import Settings, bench
+
+    if arguments.json is not None:
+        check_output(arguments.json, ".json")
+    settings = Settings(
+        arguments.family, arguments.resolution, arguments.steps, arguments.repeats, arguments.device, arguments.blocks
+    )
+    bench(settings, arguments.json)
     return 0
 
 

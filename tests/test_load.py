@@ -24,6 +24,8 @@ from mmdit.lora.stack import linears
 from mmdit.strip import edit_strip, side_by_side
 
 NEUTRAL = PROMPT.replace("blue dog", "red cat")
+QUICK = ("flux_kontext", "stable_diffusion_3", "flux2_klein")
+EVERY_FAMILY = [pytest.param(family, marks=[] if family in QUICK else pytest.mark.slow) for family in FAMILIES]
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +57,7 @@ def request(**changes: object) -> EditRequest:
     return replace(EditRequest([picture()], PROMPT, seed=4, steps=2, resolution=96), **changes)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", EVERY_FAMILY)
 def test_an_edit_keeps_the_size_and_is_made_again_by_its_settings(
     family: str, editor_of: Callable[[str], Editor], folder_of: Callable[[str], Path]
 ) -> None:
@@ -73,7 +75,7 @@ def test_an_edit_keeps_the_size_and_is_made_again_by_its_settings(
     assert again.edit(request()).settings["weights"] == result.settings["weights"]
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", EVERY_FAMILY)
 def test_the_first_picture_gives_the_shape(family: str, editor_of: Callable[[str], Editor]) -> None:
     editor = editor_of(family)
     others = [picture(300, 600, 1), picture(64, 64, 2), picture(900, 200, 3)]
@@ -85,7 +87,7 @@ def test_the_first_picture_gives_the_shape(family: str, editor_of: Callable[[str
     assert target.width > target.height
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", EVERY_FAMILY)
 def test_recording_changes_nothing_and_names_the_words(family: str, editor_of: Callable[[str], Editor]) -> None:
     editor = editor_of(family)
     recorded = editor.edit(request(record=RecordSpec()))
@@ -95,7 +97,7 @@ def test_recording_changes_nothing_and_names_the_words(family: str, editor_of: C
     assert np.isfinite(shares).all() and shares.min() >= 0 and 0 < shares.sum(axis=3).max() <= 1 + 1e-5
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", EVERY_FAMILY)
 def test_a_lora_works_and_is_gone_afterwards(family: str, editor_of: Callable[[str], Editor], tmp_path: Path) -> None:
     editor = editor_of(family)
     shapes = {
@@ -113,7 +115,7 @@ def test_a_lora_works_and_is_gone_afterwards(family: str, editor_of: Callable[[s
     assert editor.edit(request()).image.tobytes() == plain
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", EVERY_FAMILY)
 def test_a_strip_runs_through_the_instruction_itself(family: str, editor_of: Callable[[str], Editor]) -> None:
     editor = editor_of(family)
     results = edit_strip(editor, request(strength=Strength(NEUTRAL)), [0.0, 1.0, 2.0])
@@ -125,7 +127,7 @@ def test_a_strip_runs_through_the_instruction_itself(family: str, editor_of: Cal
     assert side_by_side(pictures, ["0", "1", "2"]).width > pictures[0].width
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", EVERY_FAMILY)
 def test_a_cancelled_edit_leaves_the_model_usable(family: str, editor_of: Callable[[str], Editor]) -> None:
     editor = editor_of(family)
     plain = editor.edit(request()).image.tobytes()

@@ -336,6 +336,14 @@ def test_running_out_of_memory_stays_what_it_is(saved: Path, monkeypatch: Any, e
         load_pipeline(locate(saved), diffusers.FluxKontextPipeline, FULL)
 
 
+def test_a_quantiser_that_does_nothing_is_noticed(saved: Path, monkeypatch: Any) -> None:
+    plan = replace(FULL, mode="int8", quantised=("transformer",), quantiser="torchao")
+    monkeypatch.setattr(loading, "quantisation", lambda library, plan: None)
+    with pytest.raises(ModelError, match=r"torchao left .*transformer' as it is"):
+        load_pipeline(locate(saved), diffusers.FluxKontextPipeline, plan)
+
+
+@pytest.mark.slow  # of what is installed only there
 @pytest.mark.parametrize("family", ["flux_kontext", "qwen_image_edit", "flux2"])
 def test_eight_bit_weights(family: str, tmp_path: Path) -> None:
     torchao = pytest.importorskip("torchao", reason="torchao is not installed")

@@ -13,6 +13,7 @@ from mmdit.families.memory import Machine, Needs, fits, gigabytes, hub_cache
 
 COLUMNS = ("name", "task", "licence", "download", "here", "on disk")
 GAP = "  "
+GATED = "gated: accept the licence on the model's page of https://huggingface.co and run `hf auth login`"
 
 
 def describe_models(entries: Iterable[Any], machine: Machine, cache: Path | None = None) -> str:
@@ -27,12 +28,13 @@ def describe_models(entries: Iterable[Any], machine: Machine, cache: Path | None
     rows = [COLUMNS, *(_row(entry, machine, cache) for entry in entries)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [GAP.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return "\n".join([*lines, "", _machine(machine, cache)])
+    notes = [GATED] if any(", gated" in row[2] for row in rows) else []
+    return "\n".join([*lines, "", *notes, _machine(machine, cache)])
 
 
 def _row(entry: Any, machine: Machine, cache: Path) -> tuple[str, ...]:
     is_local = isinstance(entry.source, Path)
-    licence = f"{entry.licence} (accept it on the hub)" if entry.gated else entry.licence
+    licence = f"{entry.licence}, gated" if entry.gated else entry.licence
     return (
         entry.name,
         entry.task,

@@ -199,7 +199,8 @@ class MemoryPlan:
     def sizes(self) -> str:
         """For example "25.4 GB of GPU memory and 33.6 GB of system memory"."""
         gpu = f"{gigabytes(self.gpu_bytes)} of GPU memory" if self.gpu_bytes else ""
-        system = f"{gigabytes(self.system_bytes)} of {'system memory' if gpu else 'memory'}"
+        kind = "system memory" if gpu else "memory"
+        system = f"{gigabytes(self.system_bytes)} of {kind}" if self.system_bytes else ""
         return " and ".join(filter(None, (gpu, system)))
 
 

@@ -41,9 +41,9 @@ KNOWN: dict[str, tuple[str, dict[str, Any]]] = {
         {"num_layers": 38, "num_attention_heads": 38, "caption_projection_dim": 2432},
     ),
 }  # fmt: skip
-"""Architecture → diffusers' class, and what its configuration has other than `_DEFAULTS`."""
+"""Architecture → diffusers' class, and what its configuration has other than `DEFAULTS`."""
 
-_DEFAULTS: dict[str, dict[str, Any]] = {
+DEFAULTS: dict[str, dict[str, Any]] = {
     "FluxTransformer2DModel": {
         "num_layers": 19, "num_single_layers": 38, "num_attention_heads": 24, "attention_head_dim": 128,
         "in_channels": 64, "patch_size": 1, "joint_attention_dim": 4096, "pooled_projection_dim": 768,
@@ -180,7 +180,7 @@ def _from_folder(folder: Path) -> Shapes:
 
 
 def _from_config(class_name: str, given: Mapping[str, Any]) -> Shapes:
-    config = {**_DEFAULTS[class_name], **{key: value for key, value in given.items() if value is not None}}
+    config = {**DEFAULTS[class_name], **{key: value for key, value in given.items() if value is not None}}
     config["width"] = config["num_attention_heads"] * config["attention_head_dim"]
     config["pixels"] = config["patch_size"] ** 2 * config.get("out_channels", config["in_channels"])
     return _LINEARS[class_name](config)

@@ -202,9 +202,8 @@ class Presets:
 
     def _listing(self, repository: str) -> list[str]:
         """Files of a repository; without the hub, those at its top that lie in the cache."""
-        from httpx import HTTPError
         from huggingface_hub import HfApi, snapshot_download
-        from huggingface_hub.errors import RepositoryNotFoundError
+        from huggingface_hub.errors import HTTPError, RepositoryNotFoundError
 
         with _hub_errors(HubFile(repository, "the list of files")):
             try:
@@ -292,8 +291,8 @@ def _unknown(text: str, is_lora: bool, names: list[str]) -> PresetError:
 @contextmanager
 def _hub_errors(hub: HubFile) -> Iterator[None]:
     """What huggingface_hub raises, as one sentence with the remedy."""
-    from httpx import HTTPError
     from huggingface_hub import errors
+    from huggingface_hub.errors import HTTPError
 
     what, address = f"{hub.file} of {hub.repository}", f"https://huggingface.co/{hub.repository}"
     try:
