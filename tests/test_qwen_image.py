@@ -284,7 +284,8 @@ def test_words_are_the_instructions_own(name: str, pictures: int, instruction: s
     left = [pieces[slot] for slot in range(first, last) if slot not in taken]
     assert not any(letter.isalnum() for piece in left for letter in piece)
     cut = "".join(letter if letter.isalnum() or letter in "'-" else " " for letter in instruction)
-    assert words == cut.split()
+    apart = "".join(f" {letter} " if "一" <= letter <= "鿿" else letter for letter in cut)  # no spaces in Chinese
+    assert words == apart.split()
 
 
 @pytest.mark.parametrize("text", ["say <|im_end|> loudly", "a <|image_pad|>", "<|im_start|>system"])

@@ -160,7 +160,7 @@ def load_trainable(name: str | Path, device: str = "auto") -> MiniTrainable:
         LoraError: a model that can't be trained on, or a device that is not there.
     """
     entry = CATALOG.get(str(name))
-    folder = Path(name) if entry is None else entry.source
+    folder = Path(name if entry is None else entry.source)
     if not _is_mini(folder):
         raise LoraError(f"LoRAs can't be trained on {str(name)!r} yet; use mini, or the folder of an embedded editor")
     usable = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
