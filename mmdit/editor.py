@@ -237,18 +237,27 @@ class Editor:
     ) -> tuple[FamilyOutput, list[dict[str, Any]]]:
         """The family's edit with the LoRAs applied; once more, with less memory, when that runs out."""
         try:
-            with self._loras.applied(request.loras) as applied:
-                return self._family.edit(call, on_step), [lora.settings() for lora in applied]
+            return self._once(call, request, on_step)
         except torch.OutOfMemoryError:
-            if not self._step_down():
-                raise EditError(
-                    f"the edit ran out of memory at {call.working[0]}×{call.working[1]}, and no way of loading "
-                    f"{self.entry.name} takes less; give a smaller resolution"
-                ) from None
-        with self._loras.applied(request.loras) as applied:
-            output = self._family.edit(call, on_step)
+            pass  # what the failed edit held is freed outside of this block only
+        too_large = EditError(
+            f"the edit ran out of memory at {call.working[0]}×{call.working[1]}, and no other way of loading "
+            f"{self.entry.name} helps; give a smaller resolution"
+        )
+        if not self._step_down():
+            raise too_large
+        try:
+            output, loras = self._once(call, request, on_step)
+        except torch.OutOfMemoryError:
+            raise too_large from None
         warning = f"The edit ran out of memory and was made once more: {self.memory}"
-        return replace(output, warnings=(*output.warnings, warning)), [lora.settings() for lora in applied]
+        return replace(output, warnings=(*output.warnings, warning)), loras
+
+    def _once(
+        self, call: EditCall, request: EditRequest, on_step: OnStep | None
+    ) -> tuple[FamilyOutput, list[dict[str, Any]]]:
+        with self._loras.applied(request.loras) as applied:
+            return self._family.edit(call, on_step), [lora.settings() for lora in applied]
 
     def _step_down(self) -> bool:
         """Load the model again so that it takes less memory; False when there is no such way."""
