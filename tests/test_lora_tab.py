@@ -20,7 +20,17 @@ import torch
 from lora_files import write
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from test_page import PATIENCE, REPOSITORY, Studio, missing, open_page, upload, wait_for_instruction, wait_for_news
+from test_page import (
+    PATIENCE,
+    REPOSITORY,
+    Studio,
+    missing,
+    open_options,
+    open_page,
+    upload,
+    wait_for_instruction,
+    wait_for_news,
+)
 
 from mmdit.catalog import CATALOG
 from mmdit.editor import Editor, EditRequest
@@ -403,7 +413,7 @@ def prepare(page, file: Path, instruction: str, seed: int = 7) -> None:
     upload(page, file)
     page.wait_for_selector("#source img")
     if not page.locator("#seed input:visible").count():
-        page.click("#options button >> nth=0")
+        open_options(page)
     page.uncheck("#random-seed input")
     page.fill("#seed input", str(seed))
     page.press("#seed input", "Tab")
@@ -789,7 +799,7 @@ def test_a_late_answer_does_not_undo_the_settings(
     page.route(re.compile("gradio_api/(run|queue|api)"), hold)
     page.reload()
     page.wait_for_selector("#edit")
-    page.click("#options button >> nth=0")
+    open_options(page)
     page.fill("#steps input[type=number]", "3")
     page.press("#steps input[type=number]", "Tab")
     page.wait_for_timeout(500)

@@ -111,6 +111,17 @@ def slow_page(browser, slow_studio: Studio):
     yield from open_page(browser, slow_studio)
 
 
+def open_options(page) -> None:
+    """For the first time on a page; then wait as any hand does.
+
+    Gradio draws what is in an accordion when it is opened, and some milliseconds later gives it its first value again,
+    over what a script may have filled in between.
+    """
+    page.click("#options button >> nth=0")
+    page.wait_for_selector("#steps input[type=number]")
+    page.wait_for_timeout(1000)
+
+
 def open_page(browser, studio: Studio):
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     page = context.new_page()
@@ -274,7 +285,7 @@ def test_a_recent_result_brings_back_picture_instruction_and_settings(
     page.wait_for_selector(f"#stage .after[src$='{older.name}']")
     wait_for_instruction(page, odd)
     assert page.inner_text(f"#recent button[data-name='{older.stem}']") == odd
-    page.click("#options button >> nth=0")
+    open_options(page)
     assert page.input_value("#seed input") == str(read_settings(older)["seed"])
     assert not page.is_checked("#random-seed input")
 
