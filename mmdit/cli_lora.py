@@ -37,6 +37,12 @@ def _add_train(lora: argparse._SubParsersAction) -> None:
     train.add_argument("--rate", type=float, default=1e-3, help="peak learning rate")
     train.add_argument("--seed", type=int, default=0)
     train.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
+    train.add_argument("--memory", default="auto", help="auto, full, int8 or int4; what is offloaded can't be trained")
+    train.add_argument(
+        "--resolution",
+        type=int,
+        help="pairs are seen at about resolution × resolution pixels; default: the model's",
+    )
     train.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
     train.add_argument("--checkpoints", type=Path, metavar="FOLDER", help="for unfinished runs; default: the output's")
     train.set_defaults(run=_train)
@@ -71,7 +77,7 @@ def _inspect(arguments: argparse.Namespace) -> int:
 
 
 def _train(arguments: argparse.Namespace) -> int:
-    from mmdit.families.mini_training import load_trainable
+    from mmdit.load import load_trainable
     from mmdit.lora.training import LoraTrainingConfig, train
 
     config = LoraTrainingConfig(
@@ -81,5 +87,5 @@ def _train(arguments: argparse.Namespace) -> int:
         precision=arguments.precision, checkpoints=arguments.checkpoints,
     )  # fmt: skip
     config.check()
-    train(load_trainable(arguments.model, arguments.device), config)
+    train(load_trainable(arguments.model, arguments.device, arguments.memory, arguments.resolution), config)
     return 0

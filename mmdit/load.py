@@ -1,7 +1,11 @@
-"""From a name to an `Editor`: the catalog, a local folder or the hub, on a device, within the memory that there is."""
+"""From a name to a model, to edit with or to train on: the catalog, a local folder or the hub, on a device, within the
+memory that there is.
+"""
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -10,7 +14,12 @@ from mmdit.editor import EditError, Editor
 from mmdit.families.family import Family
 from mmdit.families.loading import Located, ModelError, locate
 from mmdit.families.memory import MemoryPlan, step_down, what_would_fit
+from mmdit.lora.inspect import LoraError
 from mmdit.lora.presets import PRESETS_FOLDER, Presets
+
+if TYPE_CHECKING:
+    from mmdit.families.mini_training import MiniTrainable
+    from mmdit.families.pipeline_training import PipelineTrainable
 
 
 def load_editor(
@@ -28,16 +37,63 @@ def load_editor(
     Raises:
         EditError: an unknown name, an unusable device, a model that can't be had, is damaged, or does not fit.
     """
+    loaded = _load(name, device, memory)
+    presets = Presets([PRESETS_FOLDER]) if presets is None else presets
+    return Editor(loaded.entry, loaded.family, presets, loaded.smaller, loaded.memory)
+
+
+def load_trainable(
+    name: str | Path = "mini", device: str = "auto", memory: str = "auto", resolution: int | None = None
+) -> "MiniTrainable | PipelineTrainable":
+    """Load a model to train a LoRA on; ``name``, ``device`` and ``memory`` as for `load_editor`.
+
+    Args:
+        resolution: the pairs are seen at about resolution² pixels; None for the model's own.
+
+    Raises:
+        EditError: as for `load_editor`. LoraError: a model that can't be trained on so.
+    """
+    from mmdit.families.mini import MiniEditor
+
+    loaded = _load(name, device, memory)
+    title = Path(name).resolve().name if Path(name).is_dir() else loaded.entry.name  # no path into the file
+    if isinstance(loaded.family, MiniEditor):
+        from mmdit.families.mini_training import MiniTrainable
+
+        if resolution is not None:
+            raise LoraError(f"resolution is {resolution}; the embedded editor has one of its own, leave it out")
+        return MiniTrainable(loaded.family, title)
+    from mmdit.families.pipeline_training import PipelineTrainable
+
+    return PipelineTrainable(loaded.family, title, resolution)
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """
+    Args:
+        memory: how the family lies in memory.
+        smaller: loads it again so that it takes less.
+    """
+
+    entry: ModelEntry
+    family: Family
+    memory: str = ""
+    smaller: Callable[[], tuple[Family, str] | None] = lambda: None
+
+
+def _load(name: str | Path, device: str, memory: str) -> _Loaded:
     entry = CATALOG.get(str(name)) or next((known for known in CATALOG.values() if known.source == str(name)), None)
     if entry is None and "/" not in str(name) and not Path(name).exists():
         known = ", ".join(CATALOG)
         raise EditError(f"{str(name)!r} is neither a model of the catalog ({known}), nor a folder, nor an org/name")
     device = _device(device)
-    presets = Presets([PRESETS_FOLDER]) if presets is None else presets
     try:
         located = locate(entry.source if entry else name)
         if located.pipeline is None:
-            return _embedded(entry or entry_of(name), located.folder, device, presets)
+            from mmdit.families.mini import MiniEditor
+
+            return _Loaded(entry or entry_of(name), MiniEditor(located.folder, device))
         from mmdit.families.registry import plan_for  # brings diffusers' pipelines along
 
         loader = _Loader(located, plan_for(located, memory, device))
@@ -47,13 +103,7 @@ def load_editor(
     if entry is None:
         traits = family.traits
         entry = replace(entry_of(name, located.pipeline), steps=traits.steps, guidance=traits.guidance)
-    return Editor(entry, family, presets, loader.smaller, reason)
-
-
-def _embedded(entry: ModelEntry, folder: Path, device: str, presets: Presets) -> Editor:
-    from mmdit.families.mini import MiniEditor
-
-    return Editor(entry, MiniEditor(folder, device), presets)
+    return _Loaded(entry, family, reason, loader.smaller)
 
 
 class _Loader:

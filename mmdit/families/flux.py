@@ -76,3 +76,9 @@ class Flux(PipelineFamily):
         pipeline, config = self.pipeline, self.pipeline.vae.config
         unpacked = pipeline._unpack_latents(latents, height, width, pipeline.vae_scale_factor)
         return unpacked / config.scaling_factor + config.shift_factor
+
+    def latents_of(self, picture: Image.Image) -> Tensor:
+        """Scaled and packed."""
+        config = self.pipeline.vae.config
+        latents = (self.encoded_by_vae(picture) - config.shift_factor) * config.scaling_factor
+        return self.pipeline._pack_latents(latents, *latents.shape)

@@ -153,6 +153,11 @@ class Flux2(PipelineFamily):
         mean, variance = (values.to(latents).view(1, -1, 1, 1) for values in (vae.bn.running_mean, vae.bn.running_var))
         return self.pipeline._unpatchify_latents(grid * torch.sqrt(variance + vae.config.batch_norm_eps) + mean)
 
+    def latents_of(self, picture: Image.Image) -> Tensor:
+        """Patched, put through the batch norm, and packed."""
+        pixels = self.pipeline.image_processor.preprocess(picture).to(self.device, self.pipeline.vae.dtype)
+        return self.pipeline._pack_latents(self.pipeline._encode_vae_image(pixels, generator=None))
+
     def _check(self, call: EditCall) -> None:
         super()._check(call)
         if self._is_klein and not self.traits.takes_negative and call.guidance != 1:

@@ -4,11 +4,9 @@ In: pairs of pictures. Out: groups of one working size, the loss of a batch, ord
 the loss are those that the editor itself was trained with. Knows nothing of optimisers or runs.
 """
 
-import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -151,32 +149,6 @@ class MiniTrainable:
             features.append(encoded.features.half())
             masks.append(encoded.mask)
         return Instructions(texts, torch.cat(features), torch.cat(masks))
-
-
-def load_trainable(name: str | Path, device: str = "auto") -> MiniTrainable:
-    """The model to train a LoRA on: a name of the catalog, or the folder of an embedded editor.
-
-    Raises:
-        LoraError: a model that can't be trained on, or a device that is not there.
-    """
-    entry = CATALOG.get(str(name))
-    folder = Path(name if entry is None else entry.source)
-    if not _is_mini(folder):
-        raise LoraError(f"LoRAs can't be trained on {str(name)!r} yet; use mini, or the folder of an embedded editor")
-    usable = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    chosen = ("cuda" if usable["cuda"] else "cpu") if device == "auto" else device
-    if not usable.get(chosen, False):
-        there = ", ".join(known for known, is_there in usable.items() if is_there)
-        raise LoraError(f"device {device!r} is not usable here; use one of {there}, or auto")
-    return MiniTrainable(MiniEditor(folder, chosen), folder.resolve().name)
-
-
-def _is_mini(folder: Path) -> bool:
-    config = folder / "transformer" / "config.json"
-    try:
-        return json.loads(config.read_text(encoding="utf-8"))["_class_name"] == "MiniMMDiT"
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
 
 
 def draw_timesteps(size: int, draw: torch.Generator) -> Tensor:

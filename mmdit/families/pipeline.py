@@ -109,6 +109,10 @@ class PipelineFamily(ABC):
     def latent_picture(self, latents: Tensor, working: tuple[int, int]) -> Tensor:
         """The latents of the pipeline's loop as (1, C, rows, columns) on the encoder's own scale."""
 
+    @abstractmethod
+    def latents_of(self, picture: Image.Image) -> Tensor:
+        """A picture of the working size as the finished latents of the pipeline's loop; `latent_picture` undoes it."""
+
     def pictures_for_model(self, call: EditCall) -> list[Image.Image]:
         """The pictures as the pipeline gets them: the first at the working size."""
         first, *others = call.pictures
@@ -167,6 +171,34 @@ class PipelineFamily(ABC):
         """The pipeline's own call."""
         return self.pipeline(**arguments)
 
+    def transformer_arguments(self, call: EditCall) -> dict[str, Any]:
+        """What the pipeline gives its transformer at the first step of an edit, which ends there."""
+        self._check(call)
+        given: dict[str, Any] = {}
+
+        def take(_: torch.nn.Module, __: tuple, arguments: dict[str, Any]) -> None:
+            given.update(arguments)
+            raise _Taken
+
+        pictures = self.pictures_for_model(call)
+        arguments = self.arguments(call, pictures, self._text(call, pictures)[0])
+        handle = self.transformer.register_forward_pre_hook(take, with_kwargs=True)
+        try:
+            generator = torch.Generator().manual_seed(call.seed)
+            self.run(call, **arguments, num_inference_steps=call.steps, generator=generator)
+        except _Taken:
+            pass
+        finally:
+            handle.remove()
+            self.pipeline.maybe_free_model_hooks()
+        return given
+
+    def encoded_by_vae(self, picture: Image.Image) -> Tensor:
+        """(1, C, rows, columns) on the encoder's own scale: the mean of what the encoder says."""
+        pixels = self.pipeline.image_processor.preprocess(picture)
+        vae = self.pipeline.vae
+        return vae.encode(pixels.to(self.device, vae.dtype)).latent_dist.mode()
+
     def _check(self, call: EditCall) -> None:
         check_call(call, self.traits, type(self.pipeline).__name__)
         if call.negative and not self.guides_truly(call):
@@ -224,6 +256,10 @@ class PipelineFamily(ABC):
         )
         layers = tuple(joint_attentions(self.transformer))
         return Recorder(call.record, tokens, layers, attention_heads(self.transformer), self.device)
+
+
+class _Taken(Exception):  # noqa: N818
+    """Ends a pipeline's loop before its first step."""
 
 
 def resized(picture: Image.Image, size: tuple[int, int]) -> Image.Image:

@@ -192,6 +192,13 @@ class QwenImage(PipelineFamily):
         )
         return unpacked.float() * deviation + mean
 
+    def latents_of(self, picture: Image.Image) -> Tensor:
+        """As a video of one frame, scaled and packed."""
+        pixels = self.pipeline.image_processor.preprocess(picture).to(self.device, self.pipeline.vae.dtype)
+        latents = self.pipeline._encode_vae_image(pixels[:, :, None], generator=None)
+        batch, channels, _, rows, columns = latents.shape
+        return self.pipeline._pack_latents(latents, batch, channels, rows, columns)
+
 
 def seeing(pipeline: DiffusionPipeline, **names: Any) -> DiffusionPipeline:
     """The same pipeline, in whose ``__call__`` some names of its module stand for something else.

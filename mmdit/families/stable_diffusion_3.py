@@ -130,6 +130,11 @@ class StableDiffusion3(PipelineFamily):
         config = self.pipeline.vae.config
         return latents / config.scaling_factor + config.shift_factor
 
+    def latents_of(self, picture: Image.Image) -> Tensor:
+        """Scaled."""
+        config = self.pipeline.vae.config
+        return (self.encoded_by_vae(picture) - config.shift_factor) * config.scaling_factor
+
 
 def _slots(part: slice, text: EncodedText) -> TextTokens:
     """Some of the slots as a text of their own; where there is nothing but padding all of them count."""

@@ -25,7 +25,7 @@ Shapes = Mapping[str, tuple[int, int]]
 
 
 def target_modules(transformer: nn.Module, family: str, choice: str) -> dict[str, tuple[int, int]]:
-    """Exact module name → (out, in) of every target in every block.
+    """Exact module name → (out, in) of every target in every block that can have it.
 
     Args:
         transformer: has its blocks in ``transformer_blocks``.
@@ -33,7 +33,7 @@ def target_modules(transformer: nn.Module, family: str, choice: str) -> dict[str
         choice: of `CHOICES`.
 
     Raises:
-        LoraError: a target that a block lacks.
+        LoraError: a target that a block should have and lacks.
     """
     names = seed_targets(family)
     wanted = [names[target] for target in SEED_TARGETS if choice == "all" or "mlp" not in target]
@@ -42,6 +42,8 @@ def target_modules(transformer: nn.Module, family: str, choice: str) -> dict[str
         linears = {name: module for name, module in block.named_modules() if isinstance(module, nn.Linear)}
         for target in wanted:
             found = [name for name in (target, f"attn.{target}") if name in linears]
+            if not found and getattr(block, "context_pre_only", False):
+                continue  # Stable Diffusion 3's last block makes nothing of the text
             if not found:
                 raise LoraError(
                     f"transformer_blocks.{index} has no Linear {target!r}, so the model can't take this LoRA"
