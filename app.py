@@ -25,6 +25,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--model", default="mini", help="a name of `python -m mmdit models`, a folder or a hub id")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
     parser.add_argument("--memory", default="auto", help="auto, full, offload, int8 or int4")
+    parser.add_argument("--attention", default="native", metavar="KERNEL", help="native, flash, flash_hub, sage, …")
+    parser.add_argument(
+        "--compile", action="store_true", help="compile the model's blocks; not for the embedded editor"
+    )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; default: this machine only")
     parser.add_argument("--port", type=int, help="default: 7860, or the next one that is free")
     parser.add_argument("--outputs", type=Path, default=Path("outputs"), help="folder where results are kept")
@@ -42,12 +46,14 @@ def _free_port(host: str, wanted: int | None) -> int:
     raise ValueError(f"ports {FIRST_PORT} to {port} are all taken; give another with --port")
 
 
-def _load(model: str, device: str, memory: str):
-    from mmdit.load import load_editor  # brings PyTorch along
+def _load(arguments: argparse.Namespace):
+    from mmdit.families.family import Speed  # brings PyTorch along
+    from mmdit.load import load_editor
 
-    editor = load_editor(model, device, memory=memory)
+    speed = Speed(arguments.attention, arguments.compile)
+    editor = load_editor(arguments.model, arguments.device, memory=arguments.memory, speed=speed)
     if editor.memory:
-        print(f"{model}: {editor.memory}", file=sys.stderr)
+        print(f"{arguments.model}: {editor.memory}", file=sys.stderr)
     return editor
 
 
@@ -66,7 +72,7 @@ def main() -> int:
         from mmdit.ui import page
 
         model = CATALOG.get(arguments.model) or entry_of(arguments.model)
-        load = partial(_load, arguments.model, arguments.device, arguments.memory)
+        load = partial(_load, arguments)
         with Jobs(load, History(arguments.outputs)) as jobs:
             page.serve(jobs, model, arguments.host, port)
     except (ValueError, OSError) as error:

@@ -27,6 +27,8 @@ def add_edit(commands: argparse._SubParsersAction) -> None:
     edit.add_argument("--model", default="mini", help="a name of `models`, a folder or a hub id")
     edit.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     edit.add_argument("--memory", default="auto", help="auto, full, offload, int8 or int4")
+    edit.add_argument("--attention", default="native", metavar="KERNEL", help="native, flash, flash_hub, sage, …")
+    edit.add_argument("--compile", action="store_true", help="compile the blocks: for many edits with one model")
     edit.add_argument("--steps", type=int, help="sampler steps; default: the model's")
     edit.add_argument("--guidance", type=float, help="how closely to follow the instruction; default: the model's")
     edit.add_argument("--negative", default="", help="what is not wanted, in words")
@@ -60,13 +62,16 @@ def _edit(arguments: argparse.Namespace) -> int:
     loaded = [load_image(picture) for picture in pictures]
 
     from mmdit.editor import StepProgress
+    from mmdit.families.family import Speed
     from mmdit.load import load_editor
     from mmdit.lora.presets import PRESETS_FOLDER, Presets
 
     presets = Presets([PRESETS_FOLDER])
     request = _request(arguments, loaded, instruction, presets)
     request.check()
-    editor = load_editor(arguments.model, arguments.device, presets, arguments.memory)
+    editor = load_editor(
+        arguments.model, arguments.device, presets, arguments.memory, Speed(arguments.attention, arguments.compile)
+    )
     plan = editor.plan(request)
     if editor.memory:
         print(f"{arguments.model}: {editor.memory}", file=sys.stderr)

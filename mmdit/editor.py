@@ -3,6 +3,7 @@
 In: an `EditRequest`. Out: an `EditResult`. Knows no model; a family does the work between.
 """
 
+import gc
 import platform
 import random
 import time
@@ -30,6 +31,9 @@ MAX_STEPS = 100
 MAX_GUIDANCE = 20.0
 MAX_SEED = 2**63 - 1
 RESOLUTIONS = (64, 4096)
+
+Load = Callable[[], tuple[Family, str]]
+"""Loads a model; gives it and how it lies in memory."""
 
 
 class EditError(ValueError):
@@ -157,8 +161,8 @@ class Editor:
     """A loaded model, ready to edit. Make one with `mmdit.load.load_editor`.
 
     Args:
-        smaller: loads the same model so that it takes less memory and says how, or gives None when there is no such
-            way; called when an edit ran out of memory.
+        smaller: asked when an edit ran out of memory; gives what loads the same model so that it takes less, or None
+            when there is no such way. The model is let go of before that is called.
         memory: how the model is laid out in memory, and why, for people.
     """
 
@@ -167,7 +171,7 @@ class Editor:
         entry: ModelEntry,
         family: Family,
         presets: Presets,
-        smaller: Callable[[], tuple[Family, str] | None] = lambda: None,
+        smaller: Callable[[], Load | None] = lambda: None,
         memory: str = "",
     ) -> None:
         self.entry = entry
@@ -177,8 +181,22 @@ class Editor:
         self._use(family)
 
     def _use(self, family: Family) -> None:
-        self._family = family
-        self._loras = LoraStack(family.transformer, self.entry.name, self.presets)
+        self._loaded: tuple[Family, LoraStack] | None = (
+            family, LoraStack(family.transformer, self.entry.name, self.presets)
+        )  # fmt: skip
+
+    @property
+    def _family(self) -> Family:
+        return self._still_loaded()[0]
+
+    @property
+    def _loras(self) -> LoraStack:
+        return self._still_loaded()[1]
+
+    def _still_loaded(self) -> tuple[Family, LoraStack]:
+        if self._loaded is None:
+            raise EditError(f"{self.entry.name} is not loaded any more, since memory ran out; load it again")
+        return self._loaded
 
     @property
     def transformer(self) -> nn.Module:
@@ -190,6 +208,10 @@ class Editor:
         """What the model can do, and its defaults."""
         return self._family.traits
 
+    def working_size(self, size: tuple[int, int], resolution: int | None = None) -> tuple[int, int]:
+        """The (width, height) at which a picture of ``size`` is worked on."""
+        return self._family.working_size(size, resolution)
+
     def inspect_lora(self, name_or_path: str | Path) -> LoraReport:
         """What a LoRA would do to this model, from its file's header. Raises LoraError: unknown or unreadable."""
         return self._loras.inspect(name_or_path)
@@ -200,7 +222,7 @@ class Editor:
         request = self._as_recommended(request)
         output = request.size or images.upright_size(request.images[0])
         steps = request.steps or self.entry.steps
-        working = self._family.working_size(output, request.resolution)
+        working = self.working_size(output, request.resolution)
         return EditPlan(working, output, steps_run(steps, self._denoise(request)))
 
     def edit(self, request: EditRequest, on_step: Callable[[StepProgress], None] | None = None) -> EditResult:
@@ -261,10 +283,14 @@ class Editor:
 
     def _step_down(self) -> bool:
         """Load the model again so that it takes less memory; False when there is no such way."""
-        loaded = self._smaller()
-        if loaded is None:
+        load = self._smaller()
+        if load is None:
             return False
-        family, self.memory = loaded
+        self._loaded = None  # both at once might not fit
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        family, self.memory = load()
         self._use(family)
         return True
 
@@ -293,7 +319,7 @@ class Editor:
             steps=entry.steps if request.steps is None else request.steps,
             guidance=float(entry.guidance if request.guidance is None else request.guidance),
             seed=random.randrange(2**31) if request.seed is None else request.seed,
-            working=self._family.working_size(pictures[0].size, request.resolution),
+            working=self.working_size(pictures[0].size, request.resolution),
             negative=request.negative.strip(),
             true_guidance=float((truth or 1.0) if request.true_guidance is None else request.true_guidance),
             denoise=self._denoise(request),

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from mmdit.catalog import CATALOG, ModelEntry, entry_of
-from mmdit.editor import EditError, Editor
-from mmdit.families.family import Family
+from mmdit.editor import EditError, Editor, Load
+from mmdit.families.family import Family, Speed, SpeedError
 from mmdit.families.loading import Located, ModelError, locate
 from mmdit.families.memory import MemoryPlan, step_down, what_would_fit
 from mmdit.lora.inspect import LoraError
@@ -23,7 +23,11 @@ if TYPE_CHECKING:
 
 
 def load_editor(
-    name: str | Path = "mini", device: str = "auto", presets: Presets | None = None, memory: str = "auto"
+    name: str | Path = "mini",
+    device: str = "auto",
+    presets: Presets | None = None,
+    memory: str = "auto",
+    speed: Speed = Speed(),
 ) -> Editor:
     """Load a model.
 
@@ -33,11 +37,12 @@ def load_editor(
         device: "cpu", "cuda", "mps", or "auto" for the best there is.
         presets: the LoRAs that can be named; None for those that come with the program.
         memory: "auto", "full", "offload", "int8" or "int4": see `families.memory`.
+        speed: what to make it faster with.
 
     Raises:
-        EditError: an unknown name, an unusable device, a model that can't be had, is damaged, or does not fit.
+        EditError: an unknown name, an unusable device or speed, a model that can't be had, is damaged, or does not fit.
     """
-    loaded = _load(name, device, memory)
+    loaded = _load(name, device, memory, speed)
     presets = Presets([PRESETS_FOLDER]) if presets is None else presets
     return Editor(loaded.entry, loaded.family, presets, loaded.smaller, loaded.memory)
 
@@ -73,16 +78,16 @@ class _Loaded:
     """
     Args:
         memory: how the family lies in memory.
-        smaller: loads it again so that it takes less.
+        smaller: as for `Editor`.
     """
 
     entry: ModelEntry
     family: Family
     memory: str = ""
-    smaller: Callable[[], tuple[Family, str] | None] = lambda: None
+    smaller: Callable[[], Load | None] = lambda: None
 
 
-def _load(name: str | Path, device: str, memory: str) -> _Loaded:
+def _load(name: str | Path, device: str, memory: str, speed: Speed = Speed()) -> _Loaded:
     entry = CATALOG.get(str(name)) or next((known for known in CATALOG.values() if known.source == str(name)), None)
     if entry is None and "/" not in str(name) and not Path(name).exists():
         known = ", ".join(CATALOG)
@@ -93,12 +98,14 @@ def _load(name: str | Path, device: str, memory: str) -> _Loaded:
         if located.pipeline is None:
             from mmdit.families.mini import MiniEditor
 
+            if speed.said():
+                raise EditError(f"the embedded editor is fast as it is; leave {speed.said()} out")
             return _Loaded(entry or entry_of(name), MiniEditor(located.folder, device))
         from mmdit.families.registry import plan_for  # brings diffusers' pipelines along
 
-        loader = _Loader(located, plan_for(located, memory, device))
+        loader = _Loader(located, plan_for(located, memory, device), speed)
         family, reason = loader.load()
-    except ModelError as error:
+    except (ModelError, SpeedError) as error:
         raise EditError(str(error)) from error
     if entry is None:
         traits = family.traits
@@ -109,8 +116,8 @@ def _load(name: str | Path, device: str, memory: str) -> _Loaded:
 class _Loader:
     """Loads a pipeline, and loads it again with less memory when that has run out."""
 
-    def __init__(self, located: Located, plan: MemoryPlan) -> None:
-        self._located, self._plan = located, plan
+    def __init__(self, located: Located, plan: MemoryPlan, speed: Speed) -> None:
+        self._located, self._plan, self._speed = located, plan, speed
 
     def load(self) -> tuple[Family, str]:
         """The family, and how it lies in memory; when there is less of that than was measured, the next smaller way.
@@ -121,21 +128,24 @@ class _Loader:
         from mmdit.families.registry import load_family
 
         try:
-            return load_family(self._located, self._plan), self._plan.reason
+            return load_family(self._located, self._plan, self._speed), self._reason()
         except (torch.OutOfMemoryError, MemoryError):
             plan = step_down(self._plan)
             if plan is None:
                 raise ModelError(what_would_fit(self._plan.needs, self._plan.machine)) from None
         self._plan = plan
-        return load_family(self._located, plan), plan.reason
+        return load_family(self._located, plan, self._speed), self._reason()
 
-    def smaller(self) -> tuple[Family, str] | None:
-        """The next smaller way; None where there is none."""
+    def _reason(self) -> str:
+        return "; ".join(filter(None, [self._plan.reason, self._speed.said()]))
+
+    def smaller(self) -> Load | None:
+        """What loads it the next smaller way; None where there is none."""
         plan = step_down(self._plan)
         if plan is None:
             return None
         self._plan = plan
-        return self.load()
+        return self.load
 
 
 def _device(wanted: str) -> str:

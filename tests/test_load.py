@@ -1,6 +1,7 @@
 """Every family through the same door: a folder in its real format, `load_editor`, an edit."""
 
 import math
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -17,6 +18,7 @@ from tiny_checkpoints import FAMILIES, PROMPT, build
 
 from mmdit import EditCancelled, EditError, EditRequest, LoraWeight, RecordSpec, load_editor
 from mmdit.editor import Editor, StepProgress
+from mmdit.families.family import Family
 from mmdit.families.schedule import shifted
 from mmdit.families.strength import Strength
 from mmdit.lora.presets import Presets
@@ -154,22 +156,44 @@ def test_a_photo_taken_sideways_comes_back_upright(editor_of: Callable[[str], Ed
     assert editor.edit(asked).image.tobytes() == editor.edit(request(images=[upright])).image.tobytes()
 
 
+def out_of_memory(*_: object) -> None:
+    raise torch.OutOfMemoryError("CUDA out of memory")
+
+
 def test_an_edit_that_runs_out_of_memory_is_made_once_more_with_less(folder_of: Callable[[str], Path]) -> None:
-    first, second = (load_editor(folder_of("flux_kontext"), device="cpu") for _ in range(2))
-    plain = first.edit(request()).image.tobytes()
+    large, small = (load_editor(folder_of("flux_kontext"), device="cpu") for _ in range(2))
+    entry, presets, plain = large.entry, large.presets, large.edit(request()).image.tobytes()
+    gone: list[bool] = []
 
-    def out_of_memory(*_: object) -> None:
-        raise torch.OutOfMemoryError("CUDA out of memory")
+    def load() -> tuple[Family, str]:
+        gone.append(transformer() is None)
+        return small._family, "in 8 bits"
 
-    first.transformer.transformer_blocks[1].register_forward_pre_hook(out_of_memory)
-    steps = iter([(second._family, "in 8 bits"), None])
-    editor = Editor(first.entry, first._family, first.presets, lambda: next(steps), "in full")
+    large.transformer.transformer_blocks[1].register_forward_pre_hook(out_of_memory)
+    transformer = weakref.ref(large.transformer)
+    ways = iter([load, None])
+    editor = Editor(entry, large._family, presets, lambda: next(ways), "in full")
+    del large
     result = editor.edit(request())
+    assert gone == [True], "the large one was still there when the small one was loaded"
     assert result.image.tobytes() == plain
     assert result.warnings == ("The edit ran out of memory and was made once more: in 8 bits",)
-    assert editor.memory == "in 8 bits" and editor.transformer is second.transformer
-    second.transformer.transformer_blocks[0].register_forward_pre_hook(out_of_memory)
+    assert editor.memory == "in 8 bits" and editor.transformer is small.transformer
+    small.transformer.transformer_blocks[0].register_forward_pre_hook(out_of_memory)
     with pytest.raises(EditError, match=r"ran out of memory at 112×80.*smaller resolution"):
+        editor.edit(request())
+
+
+def test_a_model_that_can_not_be_loaded_again_is_said_to_be_gone(folder_of: Callable[[str], Path]) -> None:
+    def load() -> tuple[Family, str]:
+        raise ValueError("nothing fits")
+
+    whole = load_editor(folder_of("flux_kontext"), device="cpu")
+    whole.transformer.transformer_blocks[0].register_forward_pre_hook(out_of_memory)
+    editor = Editor(whole.entry, whole._family, whole.presets, lambda: load)
+    with pytest.raises(ValueError, match="nothing fits"):
+        editor.edit(request())
+    with pytest.raises(EditError, match="is not loaded any more, since memory ran out; load it again"):
         editor.edit(request())
 
 

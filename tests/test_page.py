@@ -191,6 +191,8 @@ def psnr(one: np.ndarray, other: np.ndarray) -> float:
 def test_black_and_white_from_upload_to_download(page, studio: Studio, photograph_file: Path) -> None:
     result = make_one(page, studio, photograph_file, "make it black and white")
     assert "Done" in wait_for_news(page, "Done")
+    assert page.inner_text("#preflight").startswith("The result will be 512 × 384 pixels, as the picture is.")
+    assert "works at 144 × 112" in page.inner_text("#preflight")
 
     source = np.asarray(Image.open(photograph_file).convert("RGB"), dtype=np.float64)
     made = np.asarray(Image.open(result), dtype=np.float64)

@@ -18,6 +18,9 @@ from mmdit.families.strength import Strength
 OnStep = Callable[[int, int, Image.Image], None]
 """Called after each step with the steps done, the steps that there are, and a preview; what it raises ends the edit."""
 
+NATIVE = "native"
+"""PyTorch's own attention, which chooses among its kernels itself."""
+
 
 @dataclass(frozen=True)
 class Traits:
@@ -43,6 +46,29 @@ class Traits:
     denoise: float | None = None
     takes_shift: bool = True
     true_guidance: float | None = None
+
+
+class SpeedError(ValueError):
+    """Something that does not work here; one sentence with the remedy."""
+
+
+@dataclass(frozen=True)
+class Speed:
+    """
+    Args:
+        attention: a kernel by diffusers' name, such as "flash" (the flash-attn package), "flash_hub" or "_flash_3_hub"
+            (kernels of the hub, with the kernels package), "sage"; "native" is PyTorch's own choice.
+        compile: whether the transformer's repeated blocks are compiled; recorded edits, and those with LoRAs, run
+            without.
+    """
+
+    attention: str = NATIVE
+    compile: bool = False
+
+    def said(self) -> str:
+        """For people; "" for what is the default."""
+        parts = [f"attention by {self.attention}"] if self.attention != NATIVE else []
+        return ", ".join([*parts, "compiled blocks"] if self.compile else parts)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from mmdit.attention.layout import TokenLayout
-from mmdit.families.family import EditCall, Traits, fit_area
+from mmdit.families.family import EditCall, Speed, Traits, fit_area
 from mmdit.families.pipeline import EncodedText, PipelineFamily, resized
 from mmdit.families.words import unread_words, words_with_slots
 
@@ -43,8 +43,8 @@ class Flux2(PipelineFamily):
     }
     """Klein's are those of the distilled form."""
 
-    def __init__(self, pipeline: DiffusionPipeline, fingerprint: str) -> None:
-        super().__init__(pipeline, fingerprint)
+    def __init__(self, pipeline: DiffusionPipeline, fingerprint: str, speed: Speed = Speed()) -> None:
+        super().__init__(pipeline, fingerprint, speed)
         if self._is_klein and not pipeline.config.is_distilled:
             self.traits = replace(self.traits, steps=50, guidance=4.0, takes_negative=True)
 

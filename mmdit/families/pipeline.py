@@ -23,9 +23,20 @@ from mmdit.attention.interception import attention_heads, intercept, joint_atten
 from mmdit.attention.layout import TokenLayout
 from mmdit.attention.recorder import Recorder
 from mmdit.attention.spec import EditTokens, Pass
-from mmdit.families.family import EditCall, FamilyOutput, OnStep, Traits, check_call, fit_area, steps_run
+from mmdit.families.family import (
+    NATIVE,
+    EditCall,
+    FamilyOutput,
+    OnStep,
+    Speed,
+    Traits,
+    check_call,
+    fit_area,
+    steps_run,
+)
 from mmdit.families.preview import LatentPreview
 from mmdit.families.schedule import shifted
+from mmdit.families.speed import attending, speed_up
 from mmdit.families.strength import TextTokens, interpolate
 from mmdit.families.words import Words
 
@@ -65,6 +76,10 @@ class PipelineFamily(ABC):
     Args:
         pipeline: of one of the family's `pipelines`.
         fingerprint: identifies the weights.
+        speed: what to make it faster with.
+
+    Raises:
+        SpeedError: something of ``speed`` that does not work here.
     """
 
     pipelines: ClassVar[dict[str, Traits]]
@@ -76,11 +91,12 @@ class PipelineFamily(ABC):
     timestep_scale: ClassVar[float] = 1.0
     """The transformer's timestep at pure noise."""
 
-    def __init__(self, pipeline: DiffusionPipeline, fingerprint: str) -> None:
-        self.pipeline, self.fingerprint = pipeline, fingerprint
+    def __init__(self, pipeline: DiffusionPipeline, fingerprint: str, speed: Speed = Speed()) -> None:
+        self.pipeline, self.fingerprint, self.speed = pipeline, fingerprint, speed
         self.traits = self.pipelines[type(pipeline).__name__]
         self._texts: OrderedDict[tuple, EncodedText] = OrderedDict()
         pipeline.set_progress_bar_config(disable=True)
+        speed_up(pipeline.transformer, speed, self.device)
 
     @property
     def transformer(self) -> torch.nn.Module:
@@ -153,7 +169,8 @@ class PipelineFamily(ABC):
 
         try:
             watching = nullcontext() if recorder is None else intercept(self.transformer, recorder)
-            with shifted(self.pipeline, call.shift), watching:
+            kernel = self.speed.attention if recorder is None else NATIVE
+            with shifted(self.pipeline, call.shift), attending(kernel), watching:
                 output = self.run(
                     call,
                     **arguments,
@@ -164,6 +181,8 @@ class PipelineFamily(ABC):
                 )
         finally:
             self.pipeline.maybe_free_model_hooks()
+        if recorder is not None and self.speed.said():
+            warnings += (f"Recorded without {self.speed.said()}: an edit without maps is faster.",)
         image = resized(output.images[0], call.pictures[0].size)
         return FamilyOutput(image, warnings, None if recorder is None else recorder.maps())
 

@@ -5,6 +5,7 @@ Pipelines are imported only when one of them is asked for: importing them all ta
 
 from importlib import import_module
 
+from mmdit.families.family import Speed
 from mmdit.families.loading import Located, load_pipeline
 from mmdit.families.memory import MemoryPlan, Needs, choose, measure
 from mmdit.families.pipeline import PipelineFamily, fingerprint
@@ -42,15 +43,15 @@ def pipeline_class(pipeline: str) -> type:
     return getattr(import_module("diffusers"), DRIVEN_AS.get(pipeline, pipeline))
 
 
-def load_family(located: Located, plan: MemoryPlan) -> PipelineFamily:
+def load_family(located: Located, plan: MemoryPlan, speed: Speed = Speed()) -> PipelineFamily:
     """The pipeline of a folder, loaded as the plan says, driven by its family.
 
     Raises:
-        ModelError: damaged weights. torch.OutOfMemoryError: more than the plan expected.
+        ModelError: damaged weights. SpeedError: see `speed_up`. torch.OutOfMemoryError: more than the plan expected.
     """
     kind = family_class(located.pipeline)
     pipeline = load_pipeline(located, pipeline_class(located.pipeline), plan)
-    return kind(pipeline, fingerprint(located.folder))
+    return kind(pipeline, fingerprint(located.folder), speed)
 
 
 def plan_for(located: Located, memory: str, device: str) -> MemoryPlan:

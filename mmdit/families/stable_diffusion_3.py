@@ -18,7 +18,7 @@ from torch import Tensor
 
 from mmdit.attention.layout import TokenLayout
 from mmdit.attention.spec import Pass
-from mmdit.families.family import EditCall, Traits, fit_area
+from mmdit.families.family import EditCall, Speed, Traits, fit_area
 from mmdit.families.pipeline import EncodedText, PipelineFamily
 from mmdit.families.strength import TextTokens, interpolate
 from mmdit.families.words import unread_words, words_with_slots
@@ -37,8 +37,8 @@ class StableDiffusion3(PipelineFamily):
     }
     timestep_scale: ClassVar[float] = 1000.0
 
-    def __init__(self, pipeline: DiffusionPipeline, fingerprint: str) -> None:
-        super().__init__(pipeline, fingerprint)
+    def __init__(self, pipeline: DiffusionPipeline, fingerprint: str, speed: Speed = Speed()) -> None:
+        super().__init__(pipeline, fingerprint, speed)
         config = pipeline.transformer.config
         if config.dual_attention_layers:  # 3.5 Medium
             self.traits = replace(self.traits, steps=40, guidance=4.5)

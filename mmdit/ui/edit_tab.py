@@ -18,6 +18,7 @@ from mmdit.runtime.history import Entry
 from mmdit.runtime.jobs import CAPACITY, Jobs, QueueFullError
 from mmdit.ui import abilities, markup
 from mmdit.ui.lora_shelf import LoraShelf, read_stack
+from mmdit.ui.preflight import Preflight
 from mmdit.ui.source_image import SourceImage, read_upload
 from mmdit.ui.view import View, is_active, moment, news, shown_entry, stage, without_job
 
@@ -76,6 +77,7 @@ class EditTab:
         with gr.Row(elem_classes="actions"):
             self.edit = gr.Button("Edit", variant="primary", elem_id="edit", scale=3)
             self.cancel = gr.Button("Cancel", variant="secondary", elem_id="cancel", scale=1, interactive=False)
+        self.preflight = Preflight(self.jobs)
         self.loras = gr.HTML(markup.NO_LORAS, js_on_load=markup.CLICK_SCRIPT, elem_id="loras-line")
         gr.HTML('<h2 class="section">Or try one of these</h2>', visible=bool(self.examples))
         self.example_strip = gr.HTML(
@@ -142,6 +144,7 @@ class EditTab:
         timer.tick(self._watch, asked, [self.drawn, *right, self.seed, self.recent], **quiet)
         gr.on([self.edit.click, self.instruction.submit], self._start, [self.view, *left, self.stack], shown, **quiet)
         self.cancel.click(self._cancel, [self.view], shown, **quiet)
+        self.preflight.follow(self.source, self.instruction)
         self.source.upload(self._check_upload, [self.view, self.source], [*shown, self.source], **quiet)
         again = [*shown, self.source, self.instruction]
         self.example_strip.select(self._take_example, [self.view], again, **quiet)

@@ -81,6 +81,11 @@ def status(
     )
 
 
+def hint(text: str) -> str:
+    """A quiet line."""
+    return f'<p class="hint">{escape(text)}</p>'
+
+
 def nothing_yet() -> str:
     return (
         '<div class="stage empty"><div><strong>Your edited picture appears here</strong>'
