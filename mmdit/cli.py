@@ -53,6 +53,8 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--start-from", type=Path, help="folder of a transformer to go on from; default: fresh weights")
     train.add_argument("--batch", type=int, default=64)
     train.add_argument("--seed", type=int, default=0)
+    train.add_argument("--matrix-rate", type=float, default=0.02, help="peak learning rate of the blocks' matrices")
+    train.add_argument("--other-rate", type=float, default=1e-3, help="peak learning rate of all else")
     train.add_argument("--device", default="cpu", help="cpu or cuda")
     train.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
     train.add_argument("--no-compile", action="store_true", help="skip compilation: better for short runs")
@@ -152,7 +154,7 @@ def _bench_family(arguments: argparse.Namespace) -> int:
 def _models(arguments: argparse.Namespace) -> int:
     from mmdit.catalog import CATALOG
     from mmdit.families.listing import describe_models
-    from mmdit.families.memory import measure
+    from mmdit.families.machine import measure
 
     print(describe_models(CATALOG.values(), measure()))
     return 0
@@ -173,6 +175,8 @@ def _train(arguments: argparse.Namespace) -> int:
             precision=arguments.precision,
             compile=not arguments.no_compile,
             save_every=arguments.save_every,
+            matrix_rate=arguments.matrix_rate,
+            other_rate=arguments.other_rate,
         )
     )
     return 0

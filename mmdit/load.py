@@ -12,7 +12,8 @@ import torch
 from mmdit.catalog import CATALOG, ModelEntry, entry_of
 from mmdit.editor import EditError, Editor, Load
 from mmdit.families.family import Family, Speed, SpeedError
-from mmdit.families.loading import Located, ModelError, locate
+from mmdit.families.folders import Located, ModelError
+from mmdit.families.hub import locate
 from mmdit.families.memory import MemoryPlan, step_down, what_would_fit
 from mmdit.lora.inspect import LoraError
 from mmdit.lora.presets import PRESETS_FOLDER, Presets

@@ -11,7 +11,7 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 LAYERS = (
-    {"mmdit.images", "mmdit.catalog", "mmdit.attention.layout", "mmdit.attention.fused"},
+    {"mmdit.images", "mmdit.catalog", "mmdit.hub_errors", "mmdit.attention.layout", "mmdit.attention.fused"},
     {"mmdit.model"},
     {"mmdit.attention", "mmdit.lora"},
     {"mmdit.families"},

@@ -22,8 +22,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from mmdit.families import loading
-from mmdit.families.loading import Component, Located, ModelError, cached, load_pipeline, locate, weight_files
-from mmdit.families.memory import Machine, MemoryPlan, Needs, choose
+from mmdit.families.folders import Component, Located, ModelError, weight_files
+from mmdit.families.hub import cached, locate
+from mmdit.families.loading import load_pipeline
+from mmdit.families.machine import Machine
+from mmdit.families.memory import MemoryPlan, choose
+from mmdit.families.needs import Needs
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 WEIGHTS = "transformer/diffusion_pytorch_model.safetensors"
@@ -499,7 +503,8 @@ import json, sys, types
 from pathlib import Path
 sys.modules["mmdit"] = package = types.ModuleType("mmdit")  # its own __init__ loads the editor
 package.__path__ = [sys.argv[1]]
-from mmdit.families.loading import ModelError, locate
+from mmdit.families.folders import ModelError
+from mmdit.families.hub import locate
 seen, answers = [], []
 for name in sys.argv[3:]:
     try:

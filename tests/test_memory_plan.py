@@ -1,5 +1,6 @@
 """The memory plan: what is chosen on which machine, in which order, and what people are told."""
 
+import importlib.metadata
 import json
 import subprocess
 import sys
@@ -13,20 +14,11 @@ from diffusers import DiffusionPipeline
 
 from mmdit.catalog import CATALOG
 from mmdit.families import memory
+from mmdit.families.folders import ModelError
 from mmdit.families.listing import describe_models
-from mmdit.families.memory import (
-    CHOICES,
-    Machine,
-    MemoryPlan,
-    ModelError,
-    Needs,
-    choose,
-    fits,
-    measure,
-    step_down,
-    system_memory,
-    what_would_fit,
-)
+from mmdit.families.machine import PACKAGES, Machine, measure, system_memory
+from mmdit.families.memory import CHOICES, MemoryPlan, choose, fits, step_down, what_would_fit
+from mmdit.families.needs import RESERVE, Needs
 
 GB = 10**9
 FLUX = Needs(
@@ -67,10 +59,10 @@ def test_what_is_quantised_on_disk_stays_as_it_is() -> None:
 
 def test_activations_grow_with_pixels_pictures_and_batch() -> None:
     base = FLUX.activations("bfloat16")
-    assert replace(FLUX, resolution=2048).activations("bfloat16") > 3 * (base - memory.RESERVE) + memory.RESERVE
+    assert replace(FLUX, resolution=2048).activations("bfloat16") > 3 * (base - RESERVE) + RESERVE
     assert replace(FLUX, pictures=6).activations("bfloat16") > base
     assert replace(FLUX, batch=4).activations("bfloat16") > base
-    assert FLUX.activations("float32") - memory.RESERVE == 2 * (base - memory.RESERVE)
+    assert FLUX.activations("float32") - RESERVE == 2 * (base - RESERVE)
 
 
 def test_tiles_save_where_the_picture_is_larger_than_one() -> None:
@@ -271,7 +263,7 @@ def test_measuring_this_machine() -> None:
     machine = measure("cpu")
     assert (machine.device, machine.gpu_free, machine.gpu_total) == ("cpu", 0, 0)
     assert 0 < machine.system_free <= machine.system_total
-    assert machine.disk_free > 0 and machine.quantisers <= set(memory.PACKAGES)
+    assert machine.disk_free > 0 and machine.quantisers <= set(PACKAGES)
 
 
 def test_a_container_has_what_it_is_given(tmp_path: Path) -> None:
@@ -286,7 +278,7 @@ def test_a_container_has_what_it_is_given(tmp_path: Path) -> None:
 
 def test_old_packages_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     versions = {"torchao": "0.9.0", "bitsandbytes": "0.50.2"}
-    monkeypatch.setattr(memory.importlib.metadata, "version", versions.__getitem__)
+    monkeypatch.setattr(importlib.metadata, "version", versions.__getitem__)
     assert measure("cpu").quantisers == {"bitsandbytes"}
 
 
@@ -294,8 +286,8 @@ def test_a_plan_needs_no_torch() -> None:
     code = (
         "import sys, types; package = types.ModuleType('mmdit'); package.__path__ = [sys.argv[1]]\n"
         "sys.modules['mmdit'] = package\n"
-        "from mmdit.families import listing, memory\n"
-        "memory.measure('cpu')\n"
+        "from mmdit.families import listing, machine, memory\n"
+        "machine.measure('cpu')\n"
         "print(sorted({'torch', 'diffusers', 'transformers'} & set(sys.modules)))"
     )
     folder = Path(memory.__file__).resolve().parents[1]

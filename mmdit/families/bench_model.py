@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from mmdit.attention.layout import TokenLayout
 from mmdit.attention.spec import EditTokens
-from mmdit.families.memory import TRANSFORMER_ELEMENTS, gigabytes, measure
+from mmdit.families.machine import gigabytes, measure
+from mmdit.families.needs import TRANSFORMER_ELEMENTS
 from mmdit.lora.architectures import DEFAULTS, KNOWN
 
 DTYPE = torch.bfloat16

@@ -8,8 +8,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from mmdit.families.loading import cached
-from mmdit.families.memory import Machine, Needs, fits, gigabytes, hub_cache
+from mmdit.families.hub import cached
+from mmdit.families.machine import Machine, gigabytes, hub_cache
+from mmdit.families.memory import fits
+from mmdit.families.needs import Needs
 
 COLUMNS = ("name", "task", "licence", "download", "here", "on disk")
 GAP = "  "

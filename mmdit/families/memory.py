@@ -1,22 +1,18 @@
-"""The memory plan: what a pipeline needs, what this machine has, and how the one is fitted into the other.
+"""The memory plan: how what a pipeline needs is fitted into what a machine has.
 
-In: a pipeline's folder or a catalog entry, and a `Machine`. Out: a `MemoryPlan` with the sentence that explains it.
-What leaves the picture as it is comes first, the fastest of it before the others: all on the GPU, one part at a time,
-block by block; then the same with a tiled VAE; last 8-bit and 4-bit weights. Sizes are bytes, and 1 GB is 10⁹ of them.
-Loads nothing and needs no torch, but for asking a GPU how much memory it has.
+In: `Needs` and a `Machine`. Out: a `MemoryPlan` with the sentence that explains it. What leaves the picture as it is
+comes first, the fastest of it before the others: all on the GPU, one part at a time, block by block; then the same with
+a tiled VAE; last 8-bit and 4-bit weights. Sizes are bytes. Measures nothing, reads no file, loads nothing.
 """
 
-import importlib.metadata
-import json
-import shutil
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import product
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from mmdit.lora.header import LoraError, read_header
+from mmdit.families.folders import ModelError
+from mmdit.families.machine import PACKAGES, Machine, gigabytes
+from mmdit.families.needs import BYTES, QUANTISED_BYTES, Needs
 
 Mode = Literal["full", "offload", "group", "int8", "int4"]
 CHOICES = ("auto", "full", "offload", "group", "int8", "int4")
@@ -29,128 +25,11 @@ MODE_NAMES: Mapping[str, str] = {
     "int8": "8-bit weights",
     "int4": "4-bit weights",
 }
-PACKAGES: Mapping[str, tuple[str, str]] = {"torchao": ("0.15", "int8"), "bitsandbytes": ("0.48", "int8 and int4")}
-"""Package → the oldest version that diffusers and accelerate can move about, and what it is good for."""
 
-RESERVE = 10**9
-"""Bytes for the workspaces of kernels, fragmentation and the logits of a text encoder."""
-TRANSFORMER_ELEMENTS = 24
-"""Numbers alive at once per token and channel. Measured with fake tensors at 1024² with one reference: Qwen 10,
-SD3.5 11, FLUX.1 15, FLUX.2 21."""
-VAE_ELEMENTS = {"qwen": 1800, "kl": 800}
-"""Numbers alive at once per pixel while a picture is decoded; measured likewise: 1730 and 770."""
-VAE_TILES = {"qwen": 256, "kl": 1024}
-"""Side of a VAE's tile in pixels."""
-STITCHED_ELEMENTS = 16
 BLOCK_SQUARES = 80
 """Weights of two transformer blocks, the one at work and the next, per squared width; FLUX.1 has 72, FLUX.2 52."""
 LEAF_WEIGHTS = 700_000_000
 """The largest single layer of a text encoder: Mistral Small's embedding has 671 million weights."""
-QUANTISED_BYTES = {"int8": (1.05, 1.15), "int4": (0.6, 0.7)}
-"""Bytes a weight, of transformers and of text encoders, whose embeddings stay as they are."""
-TEXT_TOKENS = 512
-BYTES = {"bfloat16": 2, "float32": 4}
-
-
-class ModelError(ValueError):
-    """A model that can't be had or run here; one sentence with the value and the remedy."""
-
-
-@dataclass(frozen=True)
-class Machine:
-    """
-    Args:
-        device: "cpu", "cuda" or "mps".
-        gpu_free, gpu_total: bytes on the device; 0 on the CPU.
-        system_free, system_total: bytes that programs can have, within the limits of a container.
-        disk_free: bytes where downloads go.
-        quantisers: of `PACKAGES`, those that are installed and new enough.
-    """
-
-    device: str
-    gpu_free: int
-    gpu_total: int
-    system_free: int
-    system_total: int
-    disk_free: int
-    quantisers: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True)
-class Needs:
-    """
-    Args:
-        parameters: component → number of weights.
-        width: channels of a token in the transformer.
-        stored: component → bytes, for those that are quantised on disk and stay as they are.
-        resolution: pixels of a side of the square whose area the model works at.
-        pictures: of one edit that go through the transformer, the edited one counted.
-        batch: passes that the transformer makes at once.
-        vae: "kl" or "qwen".
-    """
-
-    parameters: Mapping[str, int]
-    width: int
-    stored: Mapping[str, int] = field(default_factory=dict)
-    resolution: int = 1024
-    pictures: int = 1
-    batch: int = 1
-    vae: str = "kl"
-
-    @classmethod
-    def of_entry(cls, entry: Any, pictures: int = 1) -> "Needs":
-        """What a catalog entry says: its ``parameters``, ``width``, ``resolution`` and ``pipeline``."""
-        return cls(
-            parameters=dict(entry.parameters), width=entry.width, resolution=entry.resolution,
-            pictures=pictures, **_of_pipeline(entry.pipeline or ""),
-        )  # fmt: skip
-
-    @classmethod
-    def of_folder(cls, folder: Path, resolution: int = 1024, pictures: int = 1) -> "Needs":
-        """What the headers of a folder's weights say; ``folder`` as `loading.locate` gives it.
-
-        Raises:
-            ModelError: weights or configurations that can't be read.
-        """
-        parameters, stored = {}, {}
-        for place in sorted(path for path in folder.iterdir() if path.is_dir()):
-            files = plain_weights(place)
-            if files:
-                parameters[place.name] = sum(_count(file) for file in files)
-                if "quantization_config" in read_json(place / "config.json"):
-                    stored[place.name] = sum(file.stat().st_size for file in files)
-        config = read_json(folder / "transformer" / "config.json")
-        width = config.get("num_attention_heads", 24) * config.get("attention_head_dim", 128)
-        pipeline = read_json(folder / "model_index.json").get("_class_name", "")
-        return cls(parameters, width, stored, resolution, pictures, **_of_pipeline(pipeline))
-
-    def weights(self, dtype: str, mode: str = "full") -> dict[str, int]:
-        """Component → bytes in memory."""
-        sizes = dict.fromkeys(self.parameters, float(BYTES[dtype]))
-        if mode in QUANTISED_BYTES:
-            sizes |= {name: QUANTISED_BYTES[mode][name != "transformer"] for name in self.quantisable}
-        return {name: self.stored.get(name, round(count * sizes[name])) for name, count in self.parameters.items()}
-
-    @property
-    def quantisable(self) -> tuple[str, ...]:
-        """The transformer and the text encoders, unless they are quantised on disk."""
-        return tuple(
-            name for name in self.parameters
-            if (name == "transformer" or name.startswith("text_encoder")) and name not in self.stored
-        )  # fmt: skip
-
-    def activations(self, dtype: str, tiled: bool = False) -> int:
-        """Bytes that come and go while an edit runs: the larger of transformer and VAE, and a reserve.
-
-        The transformer keeps `TRANSFORMER_ELEMENTS` numbers for each channel of each token: 16² pixels a token, of the
-        target and of every picture, and the text. The VAE keeps `VAE_ELEMENTS` for each pixel, of a tile if it is
-        tiled.
-        """
-        pixels = self.resolution**2
-        tokens = self.batch * (TEXT_TOKENS + pixels // 256 * (1 + self.pictures))
-        at_once = min(pixels, VAE_TILES[self.vae] ** 2) if tiled else pixels
-        vae = VAE_ELEMENTS[self.vae] * at_once + STITCHED_ELEMENTS * pixels
-        return BYTES[dtype] * max(TRANSFORMER_ELEMENTS * tokens * self.width, vae) + RESERVE
 
 
 @dataclass(frozen=True)
@@ -202,9 +81,6 @@ class MemoryPlan:
         kind = "system memory" if gpu else "memory"
         system = f"{gigabytes(self.system_bytes)} of {kind}" if self.system_bytes else ""
         return " and ".join(filter(None, (gpu, system)))
-
-
-# ---- choosing ----
 
 
 def choose(memory: str, needs: Needs, machine: Machine) -> MemoryPlan:
@@ -304,11 +180,6 @@ def fits(needs: Needs | None, machine: Machine) -> str:
     )
 
 
-def gigabytes(size: int) -> str:
-    """ "24 GB", "8.9 GB", "0.4 GB"."""
-    return f"{size / 1e9:.0f} GB" if size >= 99.5e8 else f"{size / 1e9:.1f} GB"
-
-
 def _plans(needs: Needs, machine: Machine) -> Iterator[MemoryPlan]:
     """Every plan that this machine can carry out, best first, whether it fits or not."""
     lossless = [("full", "bfloat16"), ("offload", "bfloat16"), ("group", "bfloat16")]
@@ -397,130 +268,3 @@ def _reason(plan: MemoryPlan, remark: str | None) -> str:
         f"{_title(plan)}: {how}; takes about {plan.sizes()}, {free}{gigabytes(plan.machine.system_free)} are free"
     )
     return sentence if remark is None else f"{sentence}; {remark}"
-
-
-# ---- measuring ----
-
-
-def measure(device: str = "auto", cache: Path | None = None) -> Machine:
-    """What is free here and now.
-
-    Args:
-        device: "cpu", "cuda", "mps", or "auto" for cuda where it is there. torch is asked only if there may be a GPU.
-        cache: where downloads go; None for huggingface_hub's own place.
-    """
-    if device == "auto":
-        device = "cuda" if _may_have_gpu() and _cuda_works() else "cpu"
-    gpu_free = gpu_total = 0
-    if device.startswith("cuda"):
-        import torch
-
-        gpu_free, gpu_total = torch.cuda.mem_get_info(device)
-    elif device == "mps":
-        import torch
-
-        gpu_total = torch.mps.recommended_max_memory()
-        gpu_free = max(0, gpu_total - torch.mps.driver_allocated_memory())
-    system_free, system_total = system_memory()
-    found = frozenset(name for name in PACKAGES if _installed(name))
-    return Machine(
-        device.split(":")[0], gpu_free, gpu_total, system_free, system_total, disk_free(cache or hub_cache()), found
-    )  # fmt: skip
-
-
-def hub_cache() -> Path:
-    """Where huggingface_hub keeps downloads."""
-    from huggingface_hub.constants import HF_HUB_CACHE
-
-    return Path(HF_HUB_CACHE)
-
-
-def disk_free(place: Path) -> int:
-    """Bytes that are free on the disk of a folder that may not be there yet."""
-    place = place.expanduser().absolute()
-    return shutil.disk_usage(next(folder for folder in (place, *place.parents) if folder.exists())).free
-
-
-def system_memory(cgroup: Path = Path("/sys/fs/cgroup")) -> tuple[int, int]:
-    """(free, total) bytes of system memory, of a container's share where it has one."""
-    import psutil
-
-    memory = psutil.virtual_memory()
-    free, total = memory.available, memory.total
-    for limit, usage in (
-        ("memory.max", "memory.current"),
-        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
-    ):
-        try:
-            most, used = int((cgroup / limit).read_text()), int((cgroup / usage).read_text())
-            statistics = (cgroup / limit).with_name("memory.stat").read_text().split()
-        except (OSError, ValueError):  # no such group, or "max", which is no limit
-            continue
-        kept = statistics[statistics.index("inactive_file") + 1] if "inactive_file" in statistics else 0
-        free, total = min(free, max(0, most - used + int(kept))), min(total, most)
-    return free, total
-
-
-def _may_have_gpu() -> bool:
-    signs = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")  # NVIDIA, AMD, Windows' subsystem for Linux
-    return sys.platform == "win32" or any(Path(sign).exists() for sign in signs)
-
-
-def _cuda_works() -> bool:
-    import torch
-
-    return torch.cuda.is_available()
-
-
-def _installed(package: str) -> bool:
-    from packaging.version import Version
-
-    try:
-        return Version(importlib.metadata.version(package)) >= Version(PACKAGES[package][0])
-    except importlib.metadata.PackageNotFoundError:
-        return False
-
-
-# ---- folders ----
-
-
-def plain_weights(component: Path) -> list[Path]:
-    """The safetensors of a component, without the variants ("model.fp16.safetensors") where plain ones are there."""
-    files = sorted(component.glob("*.safetensors"))
-    plain = [file for file in files if "." not in file.name.removesuffix(".safetensors")]
-    return plain or files
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object. Raises ModelError: none there, or something else."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ModelError(f"{str(path)!r} can't be read ({error.strerror}); get it again") from None
-    except ValueError as error:
-        raise ModelError(f"{str(path)!r} is no JSON file ({error}); get it again") from None
-    if not isinstance(value, dict):
-        raise ModelError(f"{str(path)!r} holds no JSON object; get it again")
-    return value
-
-
-def _count(file: Path) -> int:
-    try:
-        shapes = read_header(file).shapes.values()
-    except LoraError as error:
-        raise ModelError(str(error)) from None
-    total = 0
-    for shape in shapes:
-        size = 1
-        for side in shape:
-            size *= side
-        total += size
-    return total
-
-
-def _of_pipeline(name: str) -> dict[str, Any]:
-    """What the class of a pipeline tells: Stable Diffusion 3 guides in one batch, Qwen has a VAE of its own."""
-    return {
-        "batch": 2 if name.startswith("StableDiffusion3") else 1,
-        "vae": "qwen" if name.startswith("Qwen") else "kl",
-    }

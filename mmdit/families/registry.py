@@ -6,8 +6,11 @@ Pipelines are imported only when one of them is asked for: importing them all ta
 from importlib import import_module
 
 from mmdit.families.family import Speed
-from mmdit.families.loading import Located, load_pipeline
-from mmdit.families.memory import MemoryPlan, Needs, choose, measure
+from mmdit.families.folders import Located
+from mmdit.families.loading import load_pipeline
+from mmdit.families.machine import measure
+from mmdit.families.memory import MemoryPlan, choose
+from mmdit.families.needs import Needs
 from mmdit.families.pipeline import PipelineFamily, fingerprint
 
 FAMILIES: dict[str, tuple[str, str]] = {

@@ -10,10 +10,11 @@ import difflib
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
+from mmdit.hub_errors import hub_errors, out_of_reach, page
 from mmdit.lora.inspect import LoraError, read_header
 from mmdit.lora.preset_schema import (
     HUB_REPOSITORY,
@@ -181,7 +182,7 @@ class Presets:
         from huggingface_hub import hf_hub_download, try_to_load_from_cache
 
         where = {"revision": hub.revision, "cache_dir": self._hub_cache}
-        with _hub_errors(hub):
+        with hub_errors(hub.repository, PresetError, partial(_explained, hub)):
             kept = try_to_load_from_cache(hub.repository, hub.file, **where)
             if isinstance(kept, str) and (sha256 is None or self._digest(Path(kept)) == sha256):
                 return Path(kept)
@@ -205,7 +206,8 @@ class Presets:
         from huggingface_hub import HfApi, snapshot_download
         from huggingface_hub.errors import HTTPError, RepositoryNotFoundError
 
-        with _hub_errors(HubFile(repository, "the list of files")):
+        listing = HubFile(repository, "the list of files")
+        with hub_errors(repository, PresetError, partial(_explained, listing)):
             try:
                 return HfApi().list_repo_files(repository)
             except RepositoryNotFoundError:
@@ -288,30 +290,15 @@ def _unknown(text: str, is_lora: bool, names: list[str]) -> PresetError:
     return PresetError(f"there is no LoRA {shown(text)}; {hint} the path of a .safetensors file or org/name on the hub")
 
 
-@contextmanager
-def _hub_errors(hub: HubFile) -> Iterator[None]:
-    """What huggingface_hub raises, as one sentence with the remedy."""
+def _explained(hub: HubFile, error: Exception) -> str:
+    """Why a file could not be had, as one sentence with the remedy."""
     from huggingface_hub import errors
-    from huggingface_hub.errors import HTTPError
 
-    what, address = f"{hub.file} of {hub.repository}", f"https://huggingface.co/{hub.repository}"
-    try:
-        yield
-    except errors.GatedRepoError:
-        problem = f"{hub.repository} wants its licence accepted; do so at {address} and run `hf auth login`"
-    except (errors.RepositoryNotFoundError, errors.HFValidationError):
-        problem = f"the hub has no {hub.repository} that you may read; check the name, or run `hf auth login`"
-    except errors.RevisionNotFoundError:
-        problem = f"{hub.repository} has no revision {hub.revision}; see {address} for those that there are"
-    except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled):
-        problem = (
-            f"{what} is not on this machine and the hub can't be reached; go online once, or fetch the file from "
-            f"{address} in another way and give its path"
-        )
-    except errors.EntryNotFoundError:
-        problem = f"{hub.repository} has no file {hub.file} at {hub.revision}; see {address} for those that there are"
-    except (HTTPError, OSError) as error:
-        problem = f"{what} could not be fetched ({type(error).__name__}); try again, and see that the disk has room"
-    else:
-        return
-    raise PresetError(problem)
+    what, listed = f"{hub.file} of {hub.repository}", f"see {page(hub.repository)} for those that there are"
+    if isinstance(error, errors.RevisionNotFoundError):
+        return f"{hub.repository} has no revision {hub.revision}; {listed}"
+    if isinstance(error, (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled)):
+        return out_of_reach(what, hub.repository, "the file", "path")
+    if isinstance(error, errors.EntryNotFoundError):
+        return f"{hub.repository} has no file {hub.file} at {hub.revision}; {listed}"
+    return f"{what} could not be fetched ({type(error).__name__}); try again, and see that the disk has room"
