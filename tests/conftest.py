@@ -1,6 +1,7 @@
 """What the tests share: tiny models with random weights, the shipped editor, a picture, the training data."""
 
 import os
+import shutil
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before anything imports huggingface_hub
 
@@ -19,6 +20,7 @@ from mmdit.model.text import TextEncoder
 from mmdit.model.transformer import MiniMMDiT
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 NEEDED_DATA = ("objects.safetensors", "photographs.safetensors")
 
 
@@ -100,3 +102,28 @@ def photograph() -> Image.Image:
     for offset in range(0, 100, 12):
         draw.line((180 + offset, 200, 150 + offset, 300), fill=(30, 90, 40), width=2)
     return picture
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A headless Chromium; on a build server its absence is a failure."""
+    try:
+        from playwright import sync_api as playwright
+    except ImportError:
+        missing("Playwright is not installed; pip install playwright")
+    program = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if program is None:
+        missing(f"none of {', '.join(BROWSERS)} is installed")
+    with playwright.sync_playwright() as driver:
+        launched = driver.chromium.launch(
+            executable_path=program, args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+        )
+        yield launched
+        launched.close()
+
+
+def missing(reason: str) -> None:
+    """A build server has a browser; elsewhere these tests are left out."""
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)

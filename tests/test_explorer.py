@@ -2,8 +2,6 @@
 
 import base64
 import json
-import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +17,6 @@ from mmdit.attention.maps import COPIED_FROM, AttentionMaps, MapsError
 from mmdit.runtime.history import Entry, History
 from mmdit.ui.explorer_payload import Shelf, colour_tables, dequantise, header, make_block, quantise, short_labels
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 PATIENCE = 60_000  # milliseconds; a busy build server is slow
 INSTRUCTION = "make the cat <b>blue</b>"
 WORDS = ("make", "the", "cat", "<b>blue</b>")
@@ -245,13 +242,6 @@ def test_missing_and_damaged_maps_get_a_sentence(history: History, photograph: I
 # ---- the tab
 
 
-def missing(reason: str) -> None:
-    """A build server has a browser; elsewhere these tests are left out."""
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
 @dataclass
 class Served:
     """A page with nothing but the tab, and what it shows when asked for an entry by name."""
@@ -293,23 +283,6 @@ def served(tmp_path_factory: pytest.TempPathFactory, photograph: Image.Image) ->
     page, address = serve(history, folder / "blocks")
     yield Served(address, history, maps, recorded, damaged)
     page.close()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    try:
-        from playwright import sync_api as playwright
-    except ImportError:
-        missing("Playwright is not installed; pip install playwright")
-    program = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if program is None:
-        missing(f"none of {', '.join(BROWSERS)} is installed")
-    with playwright.sync_playwright() as driver:
-        launched = driver.chromium.launch(
-            executable_path=program, args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
-        )
-        yield launched
-        launched.close()
 
 
 @pytest.fixture

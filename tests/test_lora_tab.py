@@ -24,7 +24,6 @@ from test_page import (
     PATIENCE,
     REPOSITORY,
     Studio,
-    missing,
     open_options,
     open_page,
     upload,
@@ -47,7 +46,6 @@ from mmdit.ui.lora_pictures import Pictures
 from mmdit.ui.lora_shelf import Chosen, LoraShelf, NotHereError, read_stack
 from mmdit.ui.view import View, news
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 WEB = REPOSITORY / "mmdit" / "ui" / "lora_web"
 EVIL = '<img src=x onerror="window.pwned=1">\'${1+1}{{value}}'
 RANK, ALPHA = 4, 32.0
@@ -345,23 +343,6 @@ def lora_studio(presets_folder: Path, tmp_path_factory: pytest.TempPathFactory) 
     finally:
         process.terminate()
         process.wait(PATIENCE)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    try:
-        from playwright import sync_api as playwright
-    except ImportError:
-        missing("Playwright is not installed; pip install playwright")
-    program = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if program is None:
-        missing(f"none of {', '.join(BROWSERS)} is installed")
-    with playwright.sync_playwright() as driver:
-        launched = driver.chromium.launch(
-            executable_path=program, args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
-        )
-        yield launched
-        launched.close()
 
 
 @pytest.fixture

@@ -107,7 +107,7 @@ class EditTab:
         with gr.Row(elem_classes="actions"):
             self.download = gr.DownloadButton("Download PNG", visible=False, elem_id="download", min_width=140)
             self.look_inside = gr.Button("Look inside", visible=False, elem_id="look-inside", min_width=140)
-            self.again = gr.Button("Edit this result again", visible=False, elem_id="again", min_width=180)
+            self.again = gr.Button("Edit the result", visible=False, elem_id="again", min_width=180)
             self.undo = gr.Button("Back to the earlier picture", visible=False, elem_id="undo", min_width=180)
 
     def _build_rest(self) -> None:
@@ -144,7 +144,7 @@ class EditTab:
         timer.tick(self._watch, asked, [self.drawn, *right, self.seed, self.recent], **quiet)
         gr.on([self.edit.click, self.instruction.submit], self._start, [self.view, *left, self.stack], shown, **quiet)
         self.cancel.click(self._cancel, [self.view], shown, **quiet)
-        self.preflight.follow(self.source, self.instruction)
+        self.preflight.follow(self.source)
         self.source.upload(self._check_upload, [self.view, self.source], [*shown, self.source], **quiet)
         again = [*shown, self.source, self.instruction]
         self.example_strip.select(self._take_example, [self.view], again, **quiet)

@@ -6,6 +6,8 @@ from mmdit.runtime.jobs import Jobs
 from mmdit.ui import markup
 from mmdit.ui.source_image import read_upload
 
+LOOK_SECONDS = 1.0
+
 
 class Preflight:
     """One line, built where it is made."""
@@ -14,12 +16,17 @@ class Preflight:
         self._jobs = jobs
         self._line = gr.HTML("", elem_id="preflight")
 
-    def follow(self, source: gr.Image, instruction: gr.Textbox) -> None:
-        """Say it anew for each picture, and when the instruction is begun, since the model may be there by then."""
-        gr.on(
-            [source.change, instruction.focus], self.said, [source], [self._line],
-            queue=False, show_progress="hidden", api_visibility="private",
-        )  # fmt: skip
+    def follow(self, source: gr.Image) -> None:
+        """Say it anew for each picture, and once more when the model is there."""
+        quiet = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+        until_loaded = gr.Timer(LOOK_SECONDS)
+        until_loaded.tick(self._when_loaded, [source], [self._line, until_loaded], **quiet)
+        source.change(self.said, [source], [self._line], **quiet)
+
+    def _when_loaded(self, source: str | None) -> tuple:
+        if self._jobs.editor is None:
+            return gr.skip(), gr.skip()
+        return self.said(source), gr.Timer(active=False)
 
     def said(self, source: str | None) -> str:
         """HTML for an uploaded picture; nothing without one, or for a file that is none."""
