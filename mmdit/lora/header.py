@@ -1,8 +1,9 @@
 """The header of a safetensors file: names, shapes, types, metadata and single numbers, but no weights.
 
-In: a path. Out: a `LoraHeader`, whatever the file's size. Knows nothing of what the names mean.
+In: a path. Out: a `LoraHeader`, whatever the file's size, and its digest. Knows nothing of what the names mean.
 """
 
+import hashlib
 import json
 import math
 import struct
@@ -12,6 +13,7 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 LARGEST_HEADER = 32 * 2**20  # bytes; real ones have some hundred thousand, and it must fit in memory
+HASHED_TOGETHER = 2**18  # bytes
 _ARCHIVES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 _NUMBERS = {"F64": "<d", "F32": "<f", "F16": "<e", "I64": "<q", "I32": "<i", "I16": "<h", "I8": "<b", "U8": "<B"}
 
@@ -70,6 +72,15 @@ def read_header(path: str | Path) -> LoraHeader:
         raise LoraError(f"{str(path)!r} is no intact safetensors file ({reason}); get it again") from error
     dtypes = {key: entry["dtype"] for key, entry in entries.items()}
     return LoraHeader(path, path.stat().st_size, metadata, shapes, dtypes, scalars)
+
+
+def sha256(path: Path) -> str:
+    """Of the whole file, in hexadecimal. Raises OSError: it can't be read."""
+    digest, block = hashlib.sha256(), memoryview(bytearray(HASHED_TOGETHER))  # used again: five times as fast
+    with path.open("rb", buffering=0) as file:
+        while count := file.readinto(block):
+            digest.update(block[:count])
+    return digest.hexdigest()
 
 
 def _number(raw: bytes, dtype: str) -> float:

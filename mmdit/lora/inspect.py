@@ -5,7 +5,6 @@ In: a file, the model's Linears by name and shape. Out: a `LoraReport`. Of the f
 model and applies nothing.
 """
 
-import hashlib
 import json
 import math
 import re
@@ -18,7 +17,7 @@ from typing import Any
 from mmdit.lora.architectures import guess_family
 from mmdit.lora.fit import NO_MODULE, fit
 from mmdit.lora.formats import Pair, read_keys
-from mmdit.lora.header import LoraError, LoraHeader, read_header
+from mmdit.lora.header import LoraError, LoraHeader, read_header, sha256
 
 __all__ = ["BlockCount", "LoraError", "LoraHeader", "LoraReport", "LoraTarget", "inspect", "read_header"]
 
@@ -117,11 +116,7 @@ class LoraReport:
     @cached_property
     def sha256(self) -> str:
         """Of the whole file, in hexadecimal; reads it when first asked for."""
-        digest = hashlib.sha256()
-        with self.path.open("rb") as file:
-            while chunk := file.read(2**20):
-                digest.update(chunk)
-        return digest.hexdigest()
+        return sha256(self.path)
 
     def table(self) -> str:
         """The counts of every block as plain text; neighbours with the same counts share a line."""

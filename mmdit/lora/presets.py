@@ -7,7 +7,6 @@ by huggingface_hub, into its own cache. Knows no model; what the weights fit is 
 """
 
 import difflib
-import hashlib
 import os
 import re
 from collections.abc import Callable, Sequence
@@ -15,6 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from mmdit.hub_errors import hub_errors, out_of_reach, page
+from mmdit.lora.header import sha256
 from mmdit.lora.inspect import LoraError, read_header
 from mmdit.lora.preset_schema import (
     HUB_REPOSITORY,
@@ -163,14 +163,11 @@ class Presets:
     def _digest(self, path: Path) -> str:
         stamp = _stamp(path)
         if self._digests.get(path, (None, ""))[0] != stamp or stamp is None:
-            digest = hashlib.sha256()
             try:
-                with path.open("rb") as file:
-                    while block := file.read(1 << 20):
-                        digest.update(block)
+                digest = sha256(path)
             except OSError as error:
                 raise PresetError(f"{path.name} can't be read ({error.strerror}); check that you may read it") from None
-            self._digests[path] = stamp, digest.hexdigest()
+            self._digests[path] = stamp, digest
         return self._digests[path][1]
 
     # ---- hub ----

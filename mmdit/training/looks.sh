@@ -18,3 +18,4 @@ for look in thermal cyanotype pencil-sketch emboss infrared phosphor solarise ra
     cp "$work/$look.safetensors" lora_presets/
 done
 "$python" -m mmdit.training.evaluate_looks --data "$data" --presets lora_presets --out "$work/results" --thumbnails
+"$python" -m mmdit.training.evaluate_looks --data "$data" --presets lora_presets --out "$work/results"
