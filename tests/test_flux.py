@@ -10,7 +10,7 @@ from diffusers import DiffusionPipeline, FluxImg2ImgPipeline
 from PIL import Image
 from tiny_checkpoints import PROMPT, SIDE, build, expected, references
 
-from mmdit.attention.spec import RecordSpec
+from mmdit.attention.spec import RecordError, RecordSpec
 from mmdit.families.family import EditCall
 from mmdit.families.flux import TEXT_SLOTS, Flux
 from mmdit.families.strength import Strength
@@ -162,3 +162,10 @@ def test_what_it_cannot_do_is_said(kontext: Flux, call: EditCall, change: dict[s
         change = {"pictures": call.pictures * change["pictures"]}
     with pytest.raises(ValueError, match=said):
         kontext.edit(replace(call, **change))
+
+
+def test_the_pass_without_the_instruction_has_the_words_of_the_negative_one(kontext: Flux, call: EditCall) -> None:
+    asked = replace(call, record=RecordSpec(conditional=False), true_guidance=3.0)
+    assert kontext.edit(replace(asked, negative="a cat and a hat")).maps.words == ("a", "cat", "and", "a#2", "hat")
+    with pytest.raises(RecordError):
+        kontext.edit(asked)

@@ -124,7 +124,7 @@ def test_the_pass_that_is_recorded_is_the_one_with_the_instruction(family: Flux2
         return
     spec = RecordSpec(steps="all")
     guided, alone, without = (
-        family.edit(replace(call, **how)).maps.select()[0]
+        family.edit(replace(call, **how)).maps.select(words=0)[0]
         for how in (
             {"record": spec},
             {"record": spec, "guidance": 1.0},

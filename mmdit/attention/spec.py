@@ -29,7 +29,8 @@ class RecordSpec:
         words: "all" words of the instruction, or some of them; a second "the" is called "the#2".
         patches: target patches (row, column) for which it is also kept where in the references they looked; "all"
             for every one.
-        conditional: False to keep the passes without the instruction that guidance makes.
+        conditional: False to keep the passes without the instruction that guidance makes; words are the negative
+            instruction's then.
         dtype: of the store, "float32" or "float16"; means over steps are always summed in float32.
         budget: most bytes that the store may take.
     """

@@ -22,7 +22,7 @@ from torch import Tensor
 from mmdit.attention.interception import attention_heads, intercept, joint_attentions
 from mmdit.attention.layout import TokenLayout
 from mmdit.attention.recorder import Recorder
-from mmdit.attention.spec import EditTokens, Pass
+from mmdit.attention.spec import EditTokens, Pass, RecordError
 from mmdit.families.family import (
     NATIVE,
     EditCall,
@@ -266,12 +266,17 @@ class PipelineFamily(ABC):
         words: Words,
         text: dict[str, Tensor],
     ) -> Recorder:
+        embeddings, passes = text["prompt_embeds"], self.passes(call)
+        if not call.record.conditional and "unconditional" in passes:
+            if not call.negative:
+                raise RecordError("there is no negative instruction to record; give one, or record with conditional")
+            words, embeddings = self._encoded(call.negative, pictures).words, text["negative_prompt_embeds"]
         tokens = EditTokens(
-            layout=self.layout(call, pictures, text["prompt_embeds"].shape[1]),
+            layout=self.layout(call, pictures, embeddings.shape[1]),
             words=words,
             steps=steps_run(call.steps, call.denoise),
             timestep_scale=self.timestep_scale,
-            **self.passes(call),
+            **passes,
         )
         layers = tuple(joint_attentions(self.transformer))
         return Recorder(call.record, tokens, layers, attention_heads(self.transformer), self.device)
