@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 import tiny_checkpoints
 import torch
+from lora_files import write
 from safetensors.torch import load_file, save_file
 
 from mmdit.families import loading
@@ -28,6 +29,8 @@ from mmdit.families.loading import load_pipeline
 from mmdit.families.machine import Machine
 from mmdit.families.memory import MemoryPlan, choose
 from mmdit.families.needs import Needs
+from mmdit.lora.presets import Presets
+from mmdit.lora.stack import LoraStack, LoraWeight, linears
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 WEIGHTS = "transformer/diffusion_pytorch_model.safetensors"
@@ -235,7 +238,9 @@ def test_offloading_changes_nothing_in_the_picture(family: str, mode: str, tmp_p
     tiny_checkpoints.build(family).save_pretrained(tmp_path)
     located = locate(tmp_path)
     pipeline_class = getattr(diffusers, located.pipeline)
-    full = tiny_checkpoints.call(family, load_pipeline(located, pipeline_class, FULL), steps=1)
+    whole = load_pipeline(located, pipeline_class, FULL)
+    file = tmp_path / "lora.safetensors"
+    full, styled = tiny_checkpoints.call(family, whole, steps=1), with_lora(family, whole, file)
     loaded = load_pipeline(located, pipeline_class, replace(FULL, mode=mode))
     hooked = [
         name for name, part in loaded.components.items()
@@ -245,6 +250,22 @@ def test_offloading_changes_nothing_in_the_picture(family: str, mode: str, tmp_p
     for _ in range(2):
         edited = tiny_checkpoints.call(family, loaded, steps=1)
         assert np.allclose(edited, full, atol=1e-5)  # not equal: weights in memory are aligned differently
+        assert np.allclose(with_lora(family, loaded, file), styled, atol=1e-4)
+    assert np.abs(styled - full).mean() > 1e-3
+
+
+def with_lora(family: str, pipeline: Any, file: Path) -> np.ndarray:
+    """An edit with a strong LoRA on all blocks, whose file is made if it is not there."""
+    transformer = pipeline.transformer
+    if not file.exists():
+        sizes = {
+            name: (linear.out_features, linear.in_features)
+            for name, linear in linears(transformer).items()
+            if "blocks." in name
+        }
+        write(file, "diffusers", sizes, rank=4, alpha=64.0, seed=1)
+    with LoraStack(transformer, "tiny", Presets(())).applied([LoraWeight(file)]):
+        return tiny_checkpoints.call(family, pipeline, steps=1)
 
 
 def modules(part: Any) -> Iterator[torch.nn.Module]:
@@ -363,6 +384,10 @@ def test_eight_bit_weights(family: str, tmp_path: Path) -> None:
         assert any(kind.__module__.startswith(torchao.__name__) for kind in kinds)
     difference = np.abs(tiny_checkpoints.call(family, loaded) - tiny_checkpoints.call(family, half))
     assert 0 < difference.mean() < 0.02
+    file = tmp_path / "lora.safetensors"
+    in_half, in_eight = with_lora(family, half, file), with_lora(family, loaded, file)
+    plain = tiny_checkpoints.call(family, loaded, steps=1)
+    assert np.abs(in_eight - in_half).mean() < np.abs(in_eight - plain).mean() / 4
 
 
 # ---- the hub ----
