@@ -427,7 +427,7 @@ def test_ctrl_c_ends_the_step_saves_and_says_how_to_go_on(
 RUN = """
 import sys
 from pathlib import Path
-from mmdit.families.mini_training import load_trainable
+from mmdit.load import load_trainable
 from mmdit.lora.training import LoraTrainingConfig, train
 out = Path(sys.argv[3]) / "look.safetensors"
 train(load_trainable(sys.argv[1], "cpu"), LoraTrainingConfig(
