@@ -329,7 +329,7 @@ def test_damaged_yamls_end_in_presets_or_preset_errors(tmp_path: Path) -> None:
         except PresetError as error:
             assert "\n" not in str(error)
             outcomes.append(False)
-    assert True in outcomes and False in outcomes
+    assert set(outcomes) == {True, False}
 
 
 # ---- folders ----

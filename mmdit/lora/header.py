@@ -13,7 +13,6 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 LARGEST_HEADER = 32 * 2**20  # bytes; real ones have some hundred thousand, and it must fit in memory
-HASHED_TOGETHER = 2**18  # bytes
 _ARCHIVES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 _NUMBERS = {"F64": "<d", "F32": "<f", "F16": "<e", "I64": "<q", "I32": "<i", "I16": "<h", "I8": "<b", "U8": "<B"}
 
@@ -74,12 +73,12 @@ def read_header(path: str | Path) -> LoraHeader:
     return LoraHeader(path, path.stat().st_size, metadata, shapes, dtypes, scalars)
 
 
-def sha256(path: Path) -> str:
+def file_sha256(path: Path) -> str:
     """Of the whole file, in hexadecimal. Raises OSError: it can't be read."""
-    digest, block = hashlib.sha256(), memoryview(bytearray(HASHED_TOGETHER))
-    with path.open("rb", buffering=0) as file:
-        while count := file.readinto(block):
-            digest.update(block[:count])
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
     return digest.hexdigest()
 
 

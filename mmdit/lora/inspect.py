@@ -17,7 +17,7 @@ from typing import Any
 from mmdit.lora.architectures import guess_family
 from mmdit.lora.fit import NO_MODULE, fit
 from mmdit.lora.formats import Pair, read_keys
-from mmdit.lora.header import LoraError, LoraHeader, read_header, sha256
+from mmdit.lora.header import LoraError, LoraHeader, file_sha256, read_header
 
 __all__ = ["BlockCount", "LoraError", "LoraHeader", "LoraReport", "LoraTarget", "inspect", "read_header"]
 
@@ -116,7 +116,7 @@ class LoraReport:
     @cached_property
     def sha256(self) -> str:
         """Of the whole file, in hexadecimal; reads it when first asked for."""
-        return sha256(self.path)
+        return file_sha256(self.path)
 
     def table(self) -> str:
         """The counts of every block as plain text; neighbours with the same counts share a line."""

@@ -172,7 +172,7 @@ def _document(path: Path, label: str) -> Mapping[str, object]:
     if len(data) > MAX_BYTES:
         raise PresetError(f"{label} is larger than {MAX_BYTES // 1024} kB; a preset holds a few lines, no weights")
     try:
-        document = yaml.load(data.decode("utf-8-sig"), _Loader)
+        document = yaml.load(data.decode("utf-8-sig"), _Loader)  # a SafeLoader: makes plain values only
     except UnicodeDecodeError:
         raise PresetError(f"{label} is not UTF-8 text; save it as such") from None
     except yaml.MarkedYAMLError as error:

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from mmdit.hub_errors import hub_errors, out_of_reach, page
-from mmdit.lora.header import sha256
+from mmdit.lora.header import file_sha256
 from mmdit.lora.inspect import LoraError, read_header
 from mmdit.lora.preset_schema import (
     HUB_REPOSITORY,
@@ -164,7 +164,7 @@ class Presets:
         stamp = _stamp(path)
         if self._digests.get(path, (None, ""))[0] != stamp or stamp is None:
             try:
-                digest = sha256(path)
+                digest = file_sha256(path)
             except OSError as error:
                 raise PresetError(f"{path.name} can't be read ({error.strerror}); check that you may read it") from None
             self._digests[path] = stamp, digest

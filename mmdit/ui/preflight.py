@@ -34,13 +34,12 @@ class Preflight:
             return ""
         try:
             picture, _ = read_upload(source)
-        except ValueError:  # said where the picture is taken
+            editor = self._jobs.editor
+            working = None if editor is None else editor.working_size(picture.size)
+        except ValueError:  # no picture, or a model that is gone: said where one is taken or used
             return ""
         line = f"The result will be {_size(picture.size)} pixels, as the picture is."
-        editor = self._jobs.editor
-        if editor is not None:
-            line += f" The model works at {_size(editor.working_size(picture.size))}."
-        return markup.hint(line)
+        return markup.hint(line if working is None else f"{line} The model works at {_size(working)}.")
 
 
 def _size(size: tuple[int, int]) -> str:
