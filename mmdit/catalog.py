@@ -79,6 +79,9 @@ _QWEN = {
     "family": "qwen_image", "width": 3072, "licence": "Apache-2.0", "architecture": "qwen-image",
     "parameters": {"transformer": 20_430_401_088, "text_encoder": QWEN_VL_7B, "vae": VAE_QWEN},
 }  # fmt: skip
+_STEP1X = {
+    "family": "step1x", "width": 3072, "licence": "Apache-2.0", "task": "edits of one picture, or with a second one",
+}  # fmt: skip
 _SD3 = {
     "family": "stable_diffusion_3", "licence": "Stability AI Community", "gated": True,
     "pipeline": "StableDiffusion3Img2ImgPipeline", "task": REPAINT,
@@ -131,6 +134,16 @@ CATALOG: dict[str, ModelEntry] = {
             pipeline="Flux2KleinPipeline", task="edits with up to 4 pictures in 4 steps", licence=_FLUX2_LICENCE,
             gated=True, needs=_needs(18), steps=4, guidance=1.0, architecture="flux2-klein-9b", width=4096,
             parameters={"transformer": 9_078_581_248, "text_encoder": QWEN3_8B, "vae": VAE_FLUX2},
+        ),
+        ModelEntry(
+            name="step1x-edit-v1.1", source="stepfun-ai/Step1X-Edit-v1p1-diffusers", pipeline="Step1XEditPipeline",
+            needs=_needs(25), steps=28, guidance=6.0, architecture="step1x-edit",
+            parameters={"transformer": 12_427_800_384, "text_encoder": QWEN_VL_7B, "vae": VAE_16}, **_STEP1X,
+        ),
+        ModelEntry(
+            name="step1x-edit-v1.2", source="stepfun-ai/Step1X-Edit-v1p2", pipeline="Step1XEditPipelineV1P2",
+            needs=_needs(25), steps=50, guidance=6.0, architecture="step1x-edit-v1.2",
+            parameters={"transformer": 12_442_484_544, "text_encoder": QWEN_VL_7B, "vae": VAE_16}, **_STEP1X,
         ),
         ModelEntry(
             name="sd3-medium", source="stabilityai/stable-diffusion-3-medium-diffusers", needs=_needs(10), steps=28,

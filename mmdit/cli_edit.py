@@ -40,6 +40,9 @@ def add_edit(commands: argparse._SubParsersAction) -> None:
     )  # fmt: skip
     edit.add_argument("--denoise", type=float, help="share of the noise schedule, for image-to-image models")
     edit.add_argument("--resolution", type=int, help="work on about this many pixels squared; default: the model's")
+    edit.add_argument(
+        "--reasoning", choices=("think", "reflect"), default="", help="let the model think, or also check"
+    )
     edit.add_argument("--seed", type=int, help="the same seed makes the same picture; default: drawn and reported")
     edit.add_argument(
         "--lora", action="append", default=[], metavar="NAME_OR_PATH[:W]",
@@ -105,7 +108,7 @@ def _request(
     return EditRequest(
         images=pictures, instruction=instruction, negative=arguments.negative, strength=strength,
         seed=arguments.seed, steps=arguments.steps, denoise=arguments.denoise, resolution=arguments.resolution,
-        guidance=arguments.guidance, true_guidance=arguments.true_guidance,
+        guidance=arguments.guidance, true_guidance=arguments.true_guidance, reasoning=arguments.reasoning,
         loras=[_lora(text, presets, arguments.partial) for text in arguments.lora],
         record=None if arguments.maps is None else RecordSpec(steps="all"),
     )  # fmt: skip

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from PIL import Image
@@ -20,7 +20,7 @@ from mmdit import images
 from mmdit.attention.maps import AttentionMaps
 from mmdit.attention.spec import RecordSpec
 from mmdit.catalog import ModelEntry
-from mmdit.families.family import EditCall, Family, FamilyOutput, OnStep, Traits, steps_run
+from mmdit.families.family import EditCall, Family, FamilyOutput, OnStep, Reasoning, Traits, steps_run
 from mmdit.families.strength import Strength
 from mmdit.lora.inspect import LoraReport
 from mmdit.lora.presets import Presets
@@ -66,6 +66,8 @@ class EditRequest:
             the model was trained on.
         loras: the LoRAs to apply, in order; the order changes nothing but the account.
         record: what to record of the joint attention; None for nothing.
+        reasoning: for models that can: "think" to put the instruction into plainer words first, "reflect" to look at
+            the result as well and edit again, up to three times; "" for neither.
     """
 
     images: list[Image.Image]
@@ -82,6 +84,7 @@ class EditRequest:
     resolution: int | None = None
     loras: Sequence[LoraWeight] = ()
     record: RecordSpec | None = None
+    reasoning: Reasoning = ""
 
     def check(self) -> None:
         """Raises EditError or LoraError: a value out of range, with the value and the remedy."""
@@ -104,6 +107,8 @@ class EditRequest:
         _check_range("resolution", self.resolution, *RESOLUTIONS, whole=True)
         if self.strength is not None:
             self.strength.check()
+        if self.reasoning not in get_args(Reasoning):
+            raise EditError(f"reasoning is {self.reasoning!r}; use 'think' or 'reflect', or leave it out")
         _check_range("seed", self.seed, 0, MAX_SEED, whole=True)
         if self.size is not None:
             for name, side in zip(("width", "height"), self.size, strict=True):
@@ -326,6 +331,7 @@ class Editor:
             shift=request.shift,
             strength=request.strength,
             record=request.record,
+            reasoning=request.reasoning,
         )
 
     def _settings(self, call: EditCall, request: EditRequest, loras: list[dict[str, Any]]) -> dict[str, Any]:
@@ -337,6 +343,7 @@ class Editor:
             "denoise": call.denoise if self.traits.denoise else None,
             "shift": call.shift,
             "resolution": request.resolution,
+            "reasoning": call.reasoning,
             "working": list(call.working) if self.traits.resolution else None,
         }
         return {

@@ -29,6 +29,7 @@ from mmdit.families.loading import load_pipeline
 from mmdit.families.machine import Machine
 from mmdit.families.memory import MemoryPlan, choose
 from mmdit.families.needs import Needs
+from mmdit.families.registry import pipeline_class
 from mmdit.lora.presets import Presets
 from mmdit.lora.stack import LoraStack, LoraWeight, linears
 
@@ -216,9 +217,10 @@ def test_plain_weights_go_before_variants() -> None:
 def test_a_loaded_pipeline_edits_as_diffusers_own(family: str, tmp_path: Path) -> None:
     tiny_checkpoints.build(family).save_pretrained(tmp_path)
     located = locate(tmp_path)
-    pipeline_class = getattr(diffusers, located.pipeline)
-    loaded = load_pipeline(located, pipeline_class, FULL)
-    own = pipeline_class.from_pretrained(tmp_path)
+    kind = pipeline_class(located.pipeline)
+    loaded = load_pipeline(located, kind, FULL)
+    parts = {name: part for name, part in tiny_checkpoints.build(family).components.items() if hasattr(part, "modules")}
+    own = kind.from_pretrained(tmp_path, **(parts if family.startswith("step1x") else {}))
     assert np.array_equal(tiny_checkpoints.call(family, loaded), tiny_checkpoints.call(family, own))
     for name, part in loaded.components.items():
         if isinstance(part, torch.nn.Module):
@@ -232,16 +234,16 @@ def test_the_parts_of_a_text_to_image_pipeline_serve_image_to_image(folder: Path
 
 
 @pytest.mark.parametrize("mode", ["offload", "group"])
-@pytest.mark.parametrize("family", ["flux_kontext", "qwen_image_edit"])
+@pytest.mark.parametrize("family", ["flux_kontext", "qwen_image_edit", "step1x_edit"])
 def test_offloading_changes_nothing_in_the_picture(family: str, mode: str, tmp_path: Path) -> None:
     """With the CPU in the place of a GPU: all hooks run, nothing has to be moved."""
     tiny_checkpoints.build(family).save_pretrained(tmp_path)
     located = locate(tmp_path)
-    pipeline_class = getattr(diffusers, located.pipeline)
-    whole = load_pipeline(located, pipeline_class, FULL)
+    kind = pipeline_class(located.pipeline)
+    whole = load_pipeline(located, kind, FULL)
     file = tmp_path / "lora.safetensors"
     full, styled = tiny_checkpoints.call(family, whole, steps=1), with_lora(family, whole, file)
-    loaded = load_pipeline(located, pipeline_class, replace(FULL, mode=mode))
+    loaded = load_pipeline(located, kind, replace(FULL, mode=mode))
     hooked = [
         name for name, part in loaded.components.items()
         if hasattr(part, "_hf_hook") or any(hasattr(module, "_diffusers_hook") for module in modules(part))
@@ -369,16 +371,16 @@ def test_a_quantiser_that_does_nothing_is_noticed(saved: Path, monkeypatch: Any)
 
 
 @pytest.mark.slow  # of what is installed only there
-@pytest.mark.parametrize("family", ["flux_kontext", "qwen_image_edit", "flux2"])
+@pytest.mark.parametrize("family", ["flux_kontext", "qwen_image_edit", "flux2", "step1x_edit"])
 def test_eight_bit_weights(family: str, tmp_path: Path) -> None:
     torchao = pytest.importorskip("torchao", reason="torchao is not installed")
     tiny_checkpoints.build(family).save_pretrained(tmp_path)
     located = locate(tmp_path)
     machine = Machine("cpu", 0, 0, 10**11, 10**11, 10**11, frozenset({"torchao"}))
     plan = choose("int8", Needs.of_folder(tmp_path, tiny_checkpoints.SIDE), machine)
-    pipeline_class = getattr(diffusers, located.pipeline)
-    loaded = load_pipeline(located, pipeline_class, plan)
-    half = load_pipeline(located, pipeline_class, replace(FULL, dtype="bfloat16"))
+    kind = pipeline_class(located.pipeline)
+    loaded = load_pipeline(located, kind, plan)
+    half = load_pipeline(located, kind, replace(FULL, dtype="bfloat16"))
     for part in (loaded.transformer, loaded.text_encoder):
         kinds = {type(module.weight) for module in part.modules() if isinstance(module, torch.nn.Linear)}
         assert any(kind.__module__.startswith(torchao.__name__) for kind in kinds)

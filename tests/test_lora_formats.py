@@ -21,10 +21,10 @@ from mmdit.lora.inspect import inspect
 from mmdit.model.transformer import MiniMMDiT
 
 FAMILIES = {
-    "flux": "flux_kontext", "step1x": "flux_kontext", "sd3": "stable_diffusion_3", "qwen-image": "qwen_image_edit",
+    "flux": "flux_kontext", "step1x": "step1x_edit", "sd3": "stable_diffusion_3", "qwen-image": "qwen_image_edit",
     "flux2": "flux2_klein",
 }  # fmt: skip
-"""Family of seed targets → a tiny pipeline of it; Step1X has FLUX's blocks."""
+"""Family of seed targets → a tiny pipeline of it."""
 FLUX_FORMATS = tuple(name for name in FORMATS if not name.endswith("sd3"))
 SEED_FORMATS = tuple(name for name in FORMATS if "original" not in name and name != "xlabs")
 SD3_FORMATS = (*SEED_FORMATS, "original-sd3", "kohya-original-sd3")

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from mmdit.catalog import CATALOG
 from mmdit.cli import main
+from mmdit.families.step1x_edit.transformer import Step1XEditTransformer2DModel
 from mmdit.lora.architectures import KNOWN, guess_family, linear_shapes
 from mmdit.lora.formats import find_targets
 from mmdit.lora.inspect import LoraError, LoraReport, inspect, read_header
@@ -471,10 +472,12 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
 CLASSES = {
     "FluxTransformer2DModel": FluxTransformer2DModel, "QwenImageTransformer2DModel": QwenImageTransformer2DModel,
     "Flux2Transformer2DModel": Flux2Transformer2DModel, "SD3Transformer2DModel": SD3Transformer2DModel,
+    "Step1XEditTransformer2DModel": Step1XEditTransformer2DModel,
 }  # fmt: skip
 PUBLISHED: dict[str, tuple[str, dict[str, Any]]] = {
     "flux": ("FluxTransformer2DModel", {"guidance_embeds": True}),
-    "step1x-edit": ("FluxTransformer2DModel", {}),
+    "step1x-edit": ("Step1XEditTransformer2DModel", {"connector_scales_pooled": True}),
+    "step1x-edit-v1.2": ("Step1XEditTransformer2DModel", {"enable_text_token_mapping": True}),
     "qwen-image": ("QwenImageTransformer2DModel", {}),
     "flux2": ("Flux2Transformer2DModel", {}),
     "flux2-klein-4b": (
@@ -562,8 +565,8 @@ def guess(folder: Path, format: str, modules: Shapes, metadata: dict[str, str] |
         ("qwen-image", "pixelsmile", "qwen-image", "60 transformer_blocks of width 3072 with img_mod, attn, img_mlp"),
         ("qwen-image", "kohya", "qwen-image", "60 transformer_blocks"),
         ("flux", "kohya-original", "flux", "19 transformer_blocks and 38 single_transformer_blocks of width 3072"),
-        ("flux", "xlabs", "flux", "flux (also step1x-edit: the same shapes)"),
-        ("step1x-edit", "original", "flux", "(also step1x-edit: the same shapes)"),
+        ("flux", "xlabs", "flux", "flux (also step1x-edit, step1x-edit-v1.2: the same shapes)"),
+        ("step1x-edit", "original", "flux", "(also step1x-edit, step1x-edit-v1.2: the same shapes)"),
         ("flux2", "original", "flux2", "8 transformer_blocks and 48 single_transformer_blocks of width 6144"),
         ("flux2-klein-4b", "diffusers", "flux2-klein-4b", "5 transformer_blocks and 20 single_transformer_blocks"),
         ("flux2-klein-9b", "comfyui", "flux2-klein-9b", "24 single_transformer_blocks of width 4096"),
@@ -594,6 +597,28 @@ def test_metadata_decides_only_between_equals(tmp_path: Path) -> None:
     assert guess(tmp_path, "bare", flux, hint)[0] == "step1x-edit"
     family, evidence = guess(tmp_path, "bare", qwen, hint)
     assert family == "qwen-image" and evidence.endswith("; its metadata says 'Step1X-Edit/lora'")
+
+
+@pytest.mark.parametrize("format", ["kohya-original", "diffusers"])
+def test_the_connector_tells_step1x_edit_from_flux(format: str, tmp_path: Path) -> None:
+    modules = linear_shapes("step1x-edit")
+    connector = {name: shape for name, shape in modules.items() if name.startswith("connector.")}
+    assert len(connector) == 16
+    assert guess(tmp_path, format, blocks_of(modules) | connector)[0] == "step1x-edit"
+    mapping = {"text_token_mapping": linear_shapes("step1x-edit-v1.2")["text_token_mapping"]}
+    assert guess(tmp_path, format, blocks_of(modules) | mapping)[0] == "step1x-edit-v1.2"
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, e in CATALOG.items() if e.architecture in PUBLISHED and e.family != "stable_diffusion_3"]
+)
+def test_the_catalog_counts_the_weights_of_the_real_architectures(name: str) -> None:
+    """Stable Diffusion 3 also stores a table of positions, which is no parameter."""
+    class_name, config = PUBLISHED[CATALOG[name].architecture]
+    config = {key: value for key, value in config.items() if key != "connector_scales_pooled"}  # 1.0 is not in it
+    with torch.device("meta"):
+        model = CLASSES[class_name](**config)
+    assert sum(parameter.numel() for parameter in model.parameters()) == CATALOG[name].parameters["transformer"]
 
 
 def test_what_does_not_fit_is_admitted(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from mmdit.lora.training import LoraTrainingConfig, train
 RESOLUTION = 64
 NAMES = (
     "flux_kontext", "flux_image_to_image", "flux2_klein", "flux2", "qwen_image_edit", "qwen_image_edit_plus",
-    "stable_diffusion_3",
+    "stable_diffusion_3", "step1x_edit", "step1x_edit_1_2",
 )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from diffusers import DiffusionPipeline
 from PIL import Image
-from tiny_checkpoints import PROMPT, VOCABULARY_PROMPTS, build, small_references
+from tiny_checkpoints import PROMPT, VOCABULARY_PROMPTS, build, small_references, told_of_vision_tokens
 
 from mmdit.attention.spec import RecordError, RecordSpec
 from mmdit.families.family import EditCall
@@ -60,11 +60,12 @@ def directly(pipeline: DiffusionPipeline, call: EditCall, **arguments: Any) -> I
     negative = {"negative_prompt": call.negative or " "} if call.guidance > 1 else {}
     prompt = {} if "prompt_embeds" in arguments else {"prompt": call.instruction}
     width, height = call.working
-    made = pipeline(
-        image=list(call.pictures) if several else call.pictures[0], width=width, height=height,
-        num_inference_steps=call.steps, true_cfg_scale=call.guidance,
-        generator=torch.Generator().manual_seed(call.seed), **negative, **prompt, **arguments,
-    ).images[0]  # fmt: skip
+    with told_of_vision_tokens(pipeline.text_encoder):
+        made = pipeline(
+            image=list(call.pictures) if several else call.pictures[0], width=width, height=height,
+            num_inference_steps=call.steps, true_cfg_scale=call.guidance,
+            generator=torch.Generator().manual_seed(call.seed), **negative, **prompt, **arguments,
+        ).images[0]  # fmt: skip
     return made if made.size == call.pictures[0].size else made.resize(call.pictures[0].size, Image.Resampling.LANCZOS)
 
 
@@ -122,10 +123,11 @@ def test_a_whole_megapixel_is_the_pipelines_own(name: str) -> None:
     call = edit_call(name, picture(777, 513), resolution=None, steps=1, guidance=1.0)
     assert call.working == (1248, 832)
     pipeline = family(name).pipeline
-    made = pipeline(
-        image=call.pictures[0], prompt=PROMPT, num_inference_steps=1, true_cfg_scale=1.0,
-        generator=torch.Generator().manual_seed(SEED),
-    ).images[0]  # fmt: skip
+    with told_of_vision_tokens(pipeline.text_encoder):
+        made = pipeline(
+            image=call.pictures[0], prompt=PROMPT, num_inference_steps=1, true_cfg_scale=1.0,
+            generator=torch.Generator().manual_seed(SEED),
+        ).images[0]  # fmt: skip
     assert made.size == call.working
     found = family(name).edit(call).image
     assert found.size == (777, 513) and same(found, made.resize((777, 513), Image.Resampling.LANCZOS))

@@ -18,7 +18,7 @@ from torch.overrides import TorchFunctionMode
 
 STEPS = 2
 QWEN = ("qwen_image_edit", "qwen_image_edit_plus")
-GUIDED = ("flux_kontext", "stable_diffusion_3", *QWEN)
+GUIDED = ("flux_kontext", "stable_diffusion_3", *QWEN, "step1x_edit", "step1x_edit_1_2")
 
 shared = cache(build)  # one pipeline per family for the tests that leave it as it was
 

@@ -56,6 +56,7 @@ from transformers import (
     PreTrainedTokenizerFast,
     Qwen2_5_VLConfig,
     Qwen2_5_VLForConditionalGeneration,
+    Qwen2_5_VLProcessor,
     Qwen2Tokenizer,
     Qwen2VLImageProcessor,
     Qwen2VLProcessor,
@@ -67,6 +68,9 @@ from transformers import (
     T5Tokenizer,
 )
 
+from mmdit.families.step1x_edit.pipeline import Step1XEditPipeline, Step1XEditPipelineV1P2
+from mmdit.families.step1x_edit.transformer import Step1XEditTransformer2DModel
+
 FAMILIES: tuple[str, ...] = (
     "flux_kontext",
     "stable_diffusion_3",
@@ -74,6 +78,8 @@ FAMILIES: tuple[str, ...] = (
     "qwen_image_edit_plus",
     "flux2_klein",
     "flux2",
+    "step1x_edit",
+    "step1x_edit_1_2",
 )
 
 SIDE = 64  # pixels, of the target and of the square reference
@@ -124,6 +130,8 @@ def build(family: str) -> DiffusionPipeline:
         "qwen_image_edit_plus": lambda: _qwen_image_edit(QwenImageEditPlusPipeline),
         "flux2_klein": _flux2_klein,
         "flux2": _flux2,
+        "step1x_edit": lambda: _step1x_edit(Step1XEditPipeline),
+        "step1x_edit_1_2": lambda: _step1x_edit(Step1XEditPipelineV1P2),
     }
     _check(family)
     with torch.random.fork_rng(devices=[]):
@@ -181,6 +189,8 @@ def arguments(family: str, *, steps: int = 2, guidance: bool = True) -> dict[str
         "qwen_image_edit_plus": true_guidance,
         "flux2_klein": {"guidance_scale": 1.0, "max_sequence_length": 64},
         "flux2": {"max_sequence_length": 128},
+        "step1x_edit": true_guidance,
+        "step1x_edit_1_2": true_guidance,
     }
     return shared | own[family]
 
@@ -213,18 +223,39 @@ def small_references() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def told_of_vision_tokens(text_encoder: nn.Module) -> Iterator[None]:
+    """Within it Qwen2.5-VL knows which tokens are vision tokens, so that transformers places them in their rows and
+    columns, as in training: diffusers 0.42 does not tell it, and transformers 5 then counts them as text.
+    """
+
+    def tell(_: nn.Module, arguments: tuple, keywords: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
+        is_vision = keywords["input_ids"] == text_encoder.config.image_token_id
+        return arguments, {**keywords, "mm_token_type_ids": is_vision.int()}
+
+    hook = text_encoder.register_forward_pre_hook(tell, with_kwargs=True)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
 def expected(family: str, pipeline: DiffusionPipeline, guidance: bool = True) -> Expected:
     """What the joint attentions of `call(family, pipeline, guidance=guidance)` are to see."""
     asked = arguments(family, guidance=guidance)
     text_tokens = asked.get("max_sequence_length", 0)  # these families pad to it and attend to the padding
     if family == "stable_diffusion_3":
         text_tokens += pipeline.tokenizer_max_length  # CLIP's tokens stand before T5's
+    elif family == "step1x_edit":
+        text_tokens = 640
+    elif family == "step1x_edit_1_2":
+        text_tokens = pipeline.encode_prompt(PROMPT, [asked["image"]]).prompt_embeds.shape[1]
     elif family.startswith("qwen"):
         text_tokens = pipeline.encode_prompt(PROMPT, image=asked["image"])[0].shape[1]
 
     cell = 2 * pipeline.vae_scale_factor  # pixels: a token is 2 × 2 latent cells
     grids = tuple((picture.height // cell, picture.width // cell) for picture in references(family))
-    twice = guidance and (family == "flux_kontext" or family.startswith("qwen"))
+    twice = guidance and family.startswith(("flux_kontext", "qwen", "step1x"))
     return Expected(
         text_tokens=text_tokens,
         target=(asked["height"] // cell, asked["width"] // cell),
@@ -371,6 +402,37 @@ def _flux2() -> Flux2Pipeline:
         text_encoder=_mistral_vision_language_model(processor.tokenizer),
         tokenizer=processor,
         transformer=_flux2_transformer(guidance_embeds=True),
+    )
+
+
+def _step1x_edit(pipeline_class: type[Step1XEditPipeline]) -> Step1XEditPipeline:
+    """Version 1.1 or 1.2, with no system message in its chats and the vision tokens of a real one: 256 at least."""
+    tokenizer = _qwen_tokenizer()
+    image_processor = Qwen2VLImageProcessor(size={"shortest_edge": 28**2, "longest_edge": 56**2})
+    return pipeline_class(
+        scheduler=FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True),
+        vae=_vae(),
+        text_encoder=_qwen_vision_language_model(tokenizer),
+        processor=Qwen2_5_VLProcessor(
+            image_processor=image_processor,
+            tokenizer=tokenizer,
+            video_processor=Qwen2VLVideoProcessor(),
+            chat_template=tokenizer.chat_template,
+        ),
+        transformer=Step1XEditTransformer2DModel(
+            in_channels=16,
+            num_layers=2,
+            num_single_layers=2,
+            attention_head_dim=32,
+            num_attention_heads=2,
+            joint_attention_dim=32,
+            vector_in_dim=24,
+            connector_in_channels=16,
+            connector_hidden_size=32,
+            connector_heads_num=1,
+            axes_dims_rope=(4, 14, 14),
+            enable_text_token_mapping=pipeline_class is Step1XEditPipelineV1P2,
+        ),
     )
 
 

@@ -6,7 +6,7 @@ In: an `EditCall`, in which nothing is left open. Out: a `FamilyOutput`. Knows n
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from PIL import Image
 from torch import nn
@@ -17,6 +17,8 @@ from mmdit.families.strength import Strength
 
 OnStep = Callable[[int, int, Image.Image], None]
 """Called after each step with the steps done, the steps that there are, and a preview; what it raises ends the edit."""
+
+Reasoning = Literal["", "think", "reflect"]
 
 NATIVE = "native"
 """PyTorch's own attention, which chooses among its kernels itself."""
@@ -36,6 +38,7 @@ class Traits:
         takes_shift: whether another noise schedule can be asked for.
         true_guidance: default of the true classifier-free guidance that a negative instruction adds, for families whose
             `guidance` is only told to the model; None where `guidance` is the true one.
+        reasons: whether the model can think about an instruction and look at its own results.
     """
 
     steps: int
@@ -46,6 +49,7 @@ class Traits:
     denoise: float | None = None
     takes_shift: bool = True
     true_guidance: float | None = None
+    reasons: bool = False
 
 
 class SpeedError(ValueError):
@@ -85,6 +89,8 @@ class EditCall:
         shift: of the noise schedule, as in `families.schedule`; None for the model's own.
         strength: how strongly the instruction is followed; None for as it stands.
         record: what to record of the joint attention; None for nothing.
+        reasoning: "think" to put the instruction into plainer words first, "reflect" to look at the result as well and
+            edit again, "" for neither.
     """
 
     pictures: tuple[Image.Image, ...]
@@ -99,6 +105,7 @@ class EditCall:
     shift: float | None = None
     strength: Strength | None = None
     record: RecordSpec | None = None
+    reasoning: Reasoning = ""
 
 
 @dataclass(frozen=True)
@@ -140,6 +147,8 @@ def check_call(call: EditCall, traits: Traits, name: str) -> None:
         raise ValueError(f"denoise is {call.denoise:g} but {name} edits from pure noise; leave it at 1")
     if call.shift is not None and not traits.takes_shift:
         raise ValueError(f"shift is {call.shift:g} but {name} has one noise schedule only; leave it out")
+    if call.reasoning and not traits.reasons:
+        raise ValueError(f"reasoning is {call.reasoning!r} but {name} can't reason; leave it out")
 
 
 def steps_run(steps: int, denoise: float) -> int:

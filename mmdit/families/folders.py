@@ -20,6 +20,8 @@ EMBEDDED = "MiniMMDiT"
 LIBRARIES = ("diffusers", "transformers")
 STEMS = {"diffusers": "diffusion_pytorch_model", "transformers": "model"}
 """Library → how it names a component's weights."""
+OWN_CLASSES = {"Step1XEditTransformer2DModel": "mmdit.families.step1x_edit.transformer"}
+"""Classes that published folders count as diffusers', though no release of it has them → where they are here."""
 VOCABULARIES = ("tokenizer.json", "vocab.json", "spiece.model", "tokenizer.model", "tekken.json")
 POINTER = b"version https://git-lfs"
 
@@ -51,6 +53,11 @@ class Component:
     name: str
     library: str
     kind: str
+
+    @property
+    def module(self) -> str:
+        """Where its class is."""
+        return OWN_CLASSES.get(self.kind, self.library)
 
     @property
     def is_model(self) -> bool:

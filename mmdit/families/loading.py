@@ -46,7 +46,7 @@ def _load_component(folder: Path, part: Component, plan: MemoryPlan) -> Any:
     import torch
 
     place = folder / part.name
-    cls = getattr(importlib.import_module(part.library), part.kind, None)
+    cls = getattr(importlib.import_module(part.module), part.kind, None)
     if cls is None:
         raise ModelError(f"{part.library} has no {part.kind} for {str(place)!r}; `pip install -U {part.library}`")
     extra: dict[str, Any] = {}

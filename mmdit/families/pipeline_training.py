@@ -27,6 +27,7 @@ TARGETS_OF: dict[str, str] = {
     "Flux2Transformer2DModel": "flux2",
     "QwenImageTransformer2DModel": "qwen-image",
     "SD3Transformer2DModel": "sd3",
+    "Step1XEditTransformer2DModel": "step1x",
 }
 """Class of a transformer → the family by which `mmdit.lora.formats.seed_targets` names its modules."""
 

@@ -26,6 +26,7 @@ from torch import Tensor
 from mmdit.attention.layout import TokenLayout
 from mmdit.families.family import EditCall, Traits
 from mmdit.families.pipeline import EncodedText, PipelineFamily
+from mmdit.families.vision_chat import chat_positions, refuse_commands, vision_grids
 from mmdit.families.words import Words, words_with_slots
 
 NOTHING = " "
@@ -109,23 +110,24 @@ class QwenImage(PipelineFamily):
                 )
 
     def encode(self, instruction: str, pictures: Sequence[Image.Image]) -> EncodedText:
-        """The vision-language model reads the pictures before the instruction.
+        """The vision-language model reads the pictures before the instruction, each vision token in its row and column.
 
         Raises:
             ValueError: the instruction holds one of the model's control tokens, such as <|im_end|>.
         """
-        tokenizer, prompt = self.pipeline.tokenizer, instruction or NOTHING
-        control = [token.content for token in tokenizer.added_tokens_decoder.values() if token.special]
-        for token in control:
-            if token in prompt:
-                raise ValueError(f"the instruction holds {token}, which the model takes for a command; leave it out")
+        prompt, model = instruction or NOTHING, self.pipeline.text_encoder
+        refuse_commands(self.pipeline.tokenizer, prompt)
         thread, read = threading.get_ident(), []
 
-        def reading(_: torch.nn.Module, arguments: tuple, keywords: dict[str, Any]) -> None:
-            if threading.get_ident() == thread:
-                read.append(keywords["input_ids"])
+        def reading(_: torch.nn.Module, arguments: tuple, keywords: dict[str, Any]) -> tuple[tuple, dict] | None:
+            if threading.get_ident() != thread:
+                return None
+            read.append(keywords["input_ids"])
+            ids, grids = read[0][0].cpu(), vision_grids(keywords["image_grid_thw"])
+            placed = chat_positions(ids, model.config.image_token_id, grids)[:, None].to(read[0].device)
+            return arguments, {**keywords, "position_ids": placed}
 
-        handle = self.pipeline.text_encoder.register_forward_pre_hook(reading, with_kwargs=True)
+        handle = model.register_forward_pre_hook(reading, with_kwargs=True)
         try:
             embeddings, _ = self.pipeline.encode_prompt(prompt, self._read_pictures(pictures), self.device)
         finally:

@@ -21,6 +21,8 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "Flux2KleinPipeline": ("flux2", "Flux2"),
     "QwenImageEditPipeline": ("qwen_image", "QwenImage"),
     "QwenImageEditPlusPipeline": ("qwen_image", "QwenImage"),
+    "Step1XEditPipeline": ("step1x", "Step1X"),
+    "Step1XEditPipelineV1P2": ("step1x", "Step1X"),
     "StableDiffusion3Pipeline": ("stable_diffusion_3", "StableDiffusion3"),
     "StableDiffusion3Img2ImgPipeline": ("stable_diffusion_3", "StableDiffusion3"),
 }
@@ -42,8 +44,9 @@ def family_class(pipeline: str) -> type[PipelineFamily]:
 
 
 def pipeline_class(pipeline: str) -> type:
-    """diffusers' class that drives a folder whose model_index.json says ``pipeline``."""
-    return getattr(import_module("diffusers"), DRIVEN_AS.get(pipeline, pipeline))
+    """The class that drives a folder whose model_index.json says ``pipeline``: diffusers', but for Step1X-Edit's."""
+    module = "mmdit.families.step1x_edit.pipeline" if pipeline.startswith("Step1X") else "diffusers"
+    return getattr(import_module(module), DRIVEN_AS.get(pipeline, pipeline))
 
 
 def load_family(located: Located, plan: MemoryPlan, speed: Speed = Speed()) -> PipelineFamily:

@@ -20,7 +20,8 @@ Shapes = dict[str, tuple[int, int]]
 
 KNOWN: dict[str, tuple[str, dict[str, Any]]] = {
     "flux": ("FluxTransformer2DModel", {"guidance_embeds": True}),
-    "step1x-edit": ("FluxTransformer2DModel", {}),
+    "step1x-edit": ("Step1XEditTransformer2DModel", {}),
+    "step1x-edit-v1.2": ("Step1XEditTransformer2DModel", {"enable_text_token_mapping": True}),
     "qwen-image": ("QwenImageTransformer2DModel", {}),
     "flux2": ("Flux2Transformer2DModel", {}),
     "flux2-klein-9b": (
@@ -41,13 +42,19 @@ KNOWN: dict[str, tuple[str, dict[str, Any]]] = {
         {"num_layers": 38, "num_attention_heads": 38, "caption_projection_dim": 2432},
     ),
 }  # fmt: skip
-"""Architecture → diffusers' class, and what its configuration has other than `DEFAULTS`."""
+"""Architecture → class of the transformer, and what its configuration has other than `DEFAULTS`."""
 
 DEFAULTS: dict[str, dict[str, Any]] = {
     "FluxTransformer2DModel": {
         "num_layers": 19, "num_single_layers": 38, "num_attention_heads": 24, "attention_head_dim": 128,
         "in_channels": 64, "patch_size": 1, "joint_attention_dim": 4096, "pooled_projection_dim": 768,
         "guidance_embeds": False,
+    },
+    "Step1XEditTransformer2DModel": {
+        "num_layers": 19, "num_single_layers": 38, "num_attention_heads": 24, "attention_head_dim": 128,
+        "in_channels": 64, "patch_size": 1, "joint_attention_dim": 4096, "timestep_in_dim": 256, "vector_in_dim": 768,
+        "connector_in_channels": 3584, "connector_hidden_size": 4096, "connector_depth": 2,
+        "enable_text_token_mapping": False,
     },
     "QwenImageTransformer2DModel": {
         "num_layers": 60, "num_attention_heads": 24, "attention_head_dim": 128, "in_channels": 64, "out_channels": 16,
@@ -187,9 +194,14 @@ def _from_config(class_name: str, given: Mapping[str, Any]) -> Shapes:
 
 
 def _flux(config: Mapping[str, Any]) -> Shapes:
+    shapes = _embedders("time_text_embed", config["width"], config["guidance_embeds"], config["pooled_projection_dim"])
+    return shapes | _flux_blocks(config)
+
+
+def _flux_blocks(config: Mapping[str, Any]) -> Shapes:
+    """From the embedders of text and image to the end."""
     width = config["width"]
-    shapes = _embedders("time_text_embed", width, config["guidance_embeds"], config["pooled_projection_dim"])
-    shapes |= {"context_embedder": (width, config["joint_attention_dim"]), "x_embedder": (width, config["in_channels"])}
+    shapes = {"context_embedder": (width, config["joint_attention_dim"]), "x_embedder": (width, config["in_channels"])}
     for index in range(config["num_layers"]):
         block = {"norm1.linear": (6 * width, width), "norm1_context.linear": (6 * width, width)}
         block |= _attention(width) | _mlp("ff", width) | _mlp("ff_context", width)
@@ -201,6 +213,30 @@ def _flux(config: Mapping[str, Any]) -> Shapes:
         }  # fmt: skip
         shapes |= _within(f"single_transformer_blocks.{index}", block)
     return shapes | {"norm_out.linear": (2 * width, width), "proj_out": (config["pixels"], width)}
+
+
+def _step1x(config: Mapping[str, Any]) -> Shapes:
+    width, inner, outer = config["width"], config["connector_hidden_size"], config["connector_in_channels"]
+    shapes = {
+        f"{name}.{layer}": (width, channels if layer == "in_layer" else width)
+        for name, channels in (("time_embed", config["timestep_in_dim"]), ("vec_embed", config["vector_in_dim"]))
+        for layer in ("in_layer", "out_layer")
+    }
+    refiner = {
+        "input_embedder": (inner, outer), "t_embedder.mlp.0": (inner, _TIMESTEP_CHANNELS),
+        "t_embedder.mlp.2": (inner, inner), "c_embedder.linear_1": (inner, outer),
+        "c_embedder.linear_2": (inner, inner),
+    }  # fmt: skip
+    block = {
+        "self_attn_qkv": (3 * inner, inner), "self_attn_proj": (inner, inner), "mlp.fc1": (4 * inner, inner),
+        "mlp.fc2": (inner, 4 * inner), "adaLN_modulation.1": (2 * inner, inner),
+    }  # fmt: skip
+    for index in range(config["connector_depth"]):
+        refiner |= _within(f"individual_token_refiner.blocks.{index}", block)
+    shapes |= _within("connector.S", refiner) | {"connector.global_proj_out": (config["vector_in_dim"], outer)}
+    if config["enable_text_token_mapping"]:
+        shapes["text_token_mapping"] = (inner, outer)
+    return shapes | _flux_blocks(config)
 
 
 def _qwen_image(config: Mapping[str, Any]) -> Shapes:
@@ -251,6 +287,7 @@ def _stable_diffusion_3(config: Mapping[str, Any]) -> Shapes:
 
 _LINEARS: dict[str, Callable[[Mapping[str, Any]], Shapes]] = {
     "FluxTransformer2DModel": _flux,
+    "Step1XEditTransformer2DModel": _step1x,
     "QwenImageTransformer2DModel": _qwen_image,
     "Flux2Transformer2DModel": _flux2,
     "SD3Transformer2DModel": _stable_diffusion_3,

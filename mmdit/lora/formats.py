@@ -59,9 +59,11 @@ _ORIGINAL: dict[str, tuple[str, dict[str, tuple[str, ...]]]] = {
         "img_in": ("x_embedder",), "txt_in": ("context_embedder",), "final_layer_linear": ("proj_out",),
         "time_in_in_layer": (
             "time_text_embed.timestep_embedder.linear_1", "time_guidance_embed.timestep_embedder.linear_1",
+            "time_embed.in_layer",
         ),
         "time_in_out_layer": (
             "time_text_embed.timestep_embedder.linear_2", "time_guidance_embed.timestep_embedder.linear_2",
+            "time_embed.out_layer",
         ),
         "guidance_in_in_layer": (
             "time_text_embed.guidance_embedder.linear_1", "time_guidance_embed.guidance_embedder.linear_1",
@@ -69,8 +71,8 @@ _ORIGINAL: dict[str, tuple[str, dict[str, tuple[str, ...]]]] = {
         "guidance_in_out_layer": (
             "time_text_embed.guidance_embedder.linear_2", "time_guidance_embed.guidance_embedder.linear_2",
         ),
-        "vector_in_in_layer": ("time_text_embed.text_embedder.linear_1",),
-        "vector_in_out_layer": ("time_text_embed.text_embedder.linear_2",),
+        "vector_in_in_layer": ("time_text_embed.text_embedder.linear_1", "vec_embed.in_layer"),
+        "vector_in_out_layer": ("time_text_embed.text_embedder.linear_2", "vec_embed.out_layer"),
         "t_embedder_mlp_0": ("time_text_embed.timestep_embedder.linear_1",),
         "t_embedder_mlp_2": ("time_text_embed.timestep_embedder.linear_2",),
         "y_embedder_mlp_0": ("time_text_embed.text_embedder.linear_1",),
