@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
+from mmdit.cli_convert import add_convert
 from mmdit.cli_edit import add_edit, check_output
 from mmdit.cli_lora import add_lora
 
@@ -44,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_maps(commands)
     add_lora(commands)
+    add_convert(commands)
     _add_bench(commands)
 
     train = commands.add_parser("train", help="train the embedded editor")

@@ -72,6 +72,9 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 _TIMESTEP_CHANNELS = 256
+_ATTENTION = ("to_q", "to_k", "to_v", "add_k_proj", "add_v_proj", "add_q_proj", "to_out.0", "to_add_out")
+_FLUX_ATTENTION = ("to_q", "to_k", "to_v", "to_out.0", "add_q_proj", "add_k_proj", "add_v_proj", "to_add_out")
+"""Layers of a joint attention in the order of diffusers' class, and of FLUX's and FLUX.2's own."""
 _HINTS = ("modelspec.architecture", "ss_base_model_version", "base_model", "base")
 
 
@@ -204,7 +207,7 @@ def _flux_blocks(config: Mapping[str, Any]) -> Shapes:
     shapes = {"context_embedder": (width, config["joint_attention_dim"]), "x_embedder": (width, config["in_channels"])}
     for index in range(config["num_layers"]):
         block = {"norm1.linear": (6 * width, width), "norm1_context.linear": (6 * width, width)}
-        block |= _attention(width) | _mlp("ff", width) | _mlp("ff_context", width)
+        block |= _attention(width, _FLUX_ATTENTION) | _mlp("ff", width) | _mlp("ff_context", width)
         shapes |= _within(f"transformer_blocks.{index}", block)
     for index in range(config["num_single_layers"]):
         block = {
@@ -259,7 +262,7 @@ def _flux2(config: Mapping[str, Any]) -> Shapes:
     shapes |= {"single_stream_modulation.linear": (3 * width, width), "x_embedder": (width, config["in_channels"])}
     shapes["context_embedder"] = (width, config["joint_attention_dim"])
     gated = {"linear_in": (2 * hidden, width), "linear_out": (width, hidden)}  # SwiGLU: gate and value in one
-    block = _attention(width) | _within("ff", gated) | _within("ff_context", gated)
+    block = _attention(width, _FLUX_ATTENTION) | _within("ff", gated) | _within("ff_context", gated)
     for index in range(config["num_layers"]):
         shapes |= _within(f"transformer_blocks.{index}", block)
     block = {"attn.to_qkv_mlp_proj": (3 * width + 2 * hidden, width), "attn.to_out": (width, width + hidden)}
@@ -276,9 +279,10 @@ def _stable_diffusion_3(config: Mapping[str, Any]) -> Shapes:
         dual = index in config["dual_attention_layers"]
         block = {"norm1.linear": ((9 if dual else 6) * width, width)}
         block["norm1_context.linear"] = ((2 if index == last else 6) * width, width)
-        block |= _attention(width) | _mlp("ff", width) | _mlp("ff_context", width)
+        block |= _attention(width)
         if dual:
             block |= dict.fromkeys(("attn2.to_q", "attn2.to_k", "attn2.to_v", "attn2.to_out.0"), (width, width))
+        block |= _mlp("ff", width) | _mlp("ff_context", width)
         if index == last:  # its text tokens are only read
             block = {name: shape for name, shape in block.items() if not name.startswith(("attn.to_add_out", "ff_c"))}
         shapes |= _within(f"transformer_blocks.{index}", block)
@@ -294,8 +298,7 @@ _LINEARS: dict[str, Callable[[Mapping[str, Any]], Shapes]] = {
 }
 
 
-def _attention(width: int) -> Shapes:
-    names = ("to_q", "to_k", "to_v", "add_q_proj", "add_k_proj", "add_v_proj", "to_out.0", "to_add_out")
+def _attention(width: int, names: tuple[str, ...] = _ATTENTION) -> Shapes:
     return {f"attn.{name}": (width, width) for name in names}
 
 

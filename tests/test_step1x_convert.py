@@ -1,0 +1,368 @@
+"""Step1X-Edit's original files in diffusers layout: nothing lost, nothing half done, nothing of another model."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from step1x_original import TINY, original_layout, tiny_model
+from tiny_checkpoints import PROMPT, build
+from torch import Tensor
+
+from mmdit.cli import main
+from mmdit.editor import EditRequest
+from mmdit.families.step1x_edit import convert
+from mmdit.families.step1x_edit.original_names import configuration, originals, pieces
+from mmdit.families.step1x_edit.transformer import Step1XEditTransformer2DModel
+from mmdit.load import load_editor
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+WEIGHTS = "transformer/diffusion_pytorch_model.safetensors"
+
+
+def write(file: Path, scales_pooled: bool = True, **changes: Tensor | None) -> Path:
+    """A tiny original checkpoint; of ``changes``, with "/" for ".", a None leaves the tensor out."""
+    tensors = original_layout(tiny_model(scales_pooled).state_dict())
+    for name, tensor in changes.items():
+        name = name.replace("/", ".")
+        tensors.pop(name) if tensor is None else tensors.update({name: tensor})
+    save_file(tensors, file)
+    return file
+
+
+@pytest.fixture
+def original(tmp_path: Path) -> Path:
+    return write(tmp_path / "step1x.safetensors")
+
+
+def loaded(folder: Path) -> Step1XEditTransformer2DModel:
+    model, info = Step1XEditTransformer2DModel.from_pretrained(folder / "transformer", output_loading_info=True)
+    assert not any(info[what] for what in ("missing_keys", "unexpected_keys", "mismatched_keys"))
+    return model.eval()
+
+
+def refusal(capsys: pytest.CaptureFixture[str], *arguments: Any) -> str:
+    assert main(["convert", "step1x", *map(str, arguments)]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    return said
+
+
+# ---- the whole of it ----
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+def test_there_and_back(version: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = tiny_model(version == "1.0")
+    file = write(tmp_path / "step1x.safetensors", version == "1.0")
+    out = tmp_path / "out"
+    assert main(["convert", "step1x", str(file), str(out)]) == 0
+    assert "still lacks vae, text_encoder, processor" in capsys.readouterr().err
+    found, before = loaded(out).state_dict(), model.state_dict()
+    assert list(found) == list(before) and all(torch.equal(found[name], before[name]) for name in before)
+    back, first = original_layout(found), load_file(file)
+    assert back.keys() == first.keys() and all(torch.equal(back[name], first[name]) for name in first)
+    index = json.loads((out / "model_index.json").read_text())
+    assert index["version"] == version and index["_class_name"] == "Step1XEditPipeline"
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_the_forward_pass_needs_the_halves_swapped(original: Path, tmp_path: Path) -> None:
+    """Against the makers' last layer: (shift, scale) = modulation, LN · (1 + scale) + shift."""
+    convert.convert_checkpoint(original, tmp_path / "out")
+    model, weights = loaded(tmp_path / "out"), load_file(original)
+    seen: dict[str, Tensor] = {}
+    model.norm_out.register_forward_hook(lambda _, inputs, output: seen.update(x=inputs[0], c=inputs[1], out=output))
+    draw = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        model(
+            torch.randn(1, 6, 16, generator=draw), torch.randn(1, 4, 16, generator=draw), torch.ones(1, 4).bool(),
+            torch.tensor([0.5]), torch.zeros(6, 3), torch.zeros(4, 3),
+        )  # fmt: skip
+        name = "final_layer.adaLN_modulation.1"
+        modulation = torch.nn.functional.silu(seen["c"]) @ weights[f"{name}.weight"].T + weights[f"{name}.bias"]
+        shift, scale = modulation.chunk(2, dim=-1)
+        normed = torch.nn.functional.layer_norm(seen["x"], seen["x"].shape[-1:], eps=1e-6)
+        torch.testing.assert_close(seen["out"], normed * (1 + scale[:, None]) + shift[:, None])
+        assert not torch.allclose(seen["out"], normed * (1 + shift[:, None]) + scale[:, None], atol=1e-2)
+
+
+@pytest.mark.parametrize(("version", "count"), [("1.0", 817), ("1.1", 816)])
+def test_the_published_checkpoints_tensors_are_all_of_them_used(version: str, count: int) -> None:
+    """By name and shape, from a model on meta through the test's own table."""
+    with torch.device("meta"):
+        model = Step1XEditTransformer2DModel(connector_scales_pooled=version == "1.0")
+    shapes = {name: tuple(tensor.shape) for name, tensor in original_layout(model.state_dict()).items()}
+    assert len(shapes) == count
+    config = configuration(shapes, version)
+    assert all(model.config[name] == value for name, value in config.items() if name != "out_channels")
+    cut = pieces(config)
+    assert originals(cut) == shapes
+    assert {piece.name: piece.shape for piece in cut} == {n: tuple(w.shape) for n, w in model.state_dict().items()}
+
+
+def test_several_files_of_weights(original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(convert, "SHARD_BYTES", 300_000)
+    seen: list[tuple[int, int]] = []
+    convert.convert_checkpoint(original, tmp_path / "out", on_part=lambda *part: seen.append(part))
+    files = sorted(path.name for path in (tmp_path / "out/transformer").glob("*.safetensors"))
+    assert seen == [(number, len(files)) for number in range(1, len(files) + 1)] and len(files) > 3
+    assert files[0] == f"diffusion_pytorch_model-00001-of-{len(files):05}.safetensors"
+    before = tiny_model(True).state_dict()
+    assert all(torch.equal(value, before[name]) for name, value in loaded(tmp_path / "out").state_dict().items())
+
+
+def test_eight_bits_become_bfloat16(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tensors = original_layout(tiny_model(True).state_dict())
+    file = tmp_path / "eight.safetensors"
+    save_file({name: tensor.to(torch.float8_e4m3fn) for name, tensor in tensors.items()}, file)
+    assert main(["convert", "step1x", str(file), str(tmp_path / "out")]) == 0
+    assert f"{len(tensors)} tensors of 8 bits became bfloat16" in capsys.readouterr().err
+    wanted = load_file(file)["img_in.weight"].to(torch.bfloat16)
+    assert torch.equal(load_file(tmp_path / "out" / WEIGHTS)["x_embedder.weight"], wanted)
+
+
+def test_1_1_with_the_scale_of_1_0(original: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["convert", "step1x", str(original), str(tmp_path / "out"), "--version", "1.1"]) == 0
+    assert "connector.scale_factor is not used by version 1.1" in capsys.readouterr().err
+    assert "connector.scale_factor" not in loaded(tmp_path / "out").state_dict()
+    file = write(tmp_path / "without.safetensors", scales_pooled=False)
+    assert "is not of version 1.0" in refusal(capsys, file, tmp_path / "other", "--version", "1.0")
+
+
+def test_a_converted_pipeline_edits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the VAE and Qwen2.5-VL given: the folder goes through the same door as a download."""
+    pipeline = build("step1x_edit")
+    qwen, vae = tmp_path / "qwen", tmp_path / "vae.safetensors"
+    pipeline.text_encoder.save_pretrained(qwen)
+    pipeline.processor.save_pretrained(qwen)
+    save_file(original_vae(pipeline.vae.state_dict()), vae)
+    shape = {name: pipeline.vae.config[name] for name in convert.VAE if name in pipeline.vae.config}
+    monkeypatch.setattr(convert, "VAE", shape | {"norm_num_groups": 1})
+    file = tmp_path / "step1x.safetensors"
+    save_file(original_layout(pipeline.transformer.state_dict()), file)
+    out = tmp_path / "out"
+    options = ["--vae", str(vae), "--text-encoder", str(qwen)]
+    assert main(["convert", "step1x", str(file), str(out), *options]) == 0
+    assert (out / "text_encoder/model.safetensors").stat().st_nlink == 2
+    editor = load_editor(out, device="cpu")
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(editor._family.pipeline.vae.parameters(), pipeline.vae.parameters(), strict=True)
+    )
+    pipeline.save_pretrained(tmp_path / "saved")
+    request = EditRequest([Image.new("RGB", (40, 30), "red")], PROMPT, seed=1, steps=1, resolution=64)
+    found, wanted = editor.edit(request), load_editor(tmp_path / "saved", device="cpu").edit(request)
+    assert found.image.tobytes() == wanted.image.tobytes()
+
+
+def original_vae(ours: dict[str, Tensor]) -> dict[str, Tensor]:
+    """BFL's names for a VAE of four levels with one layer: the decoder's levels are counted from the other end."""
+    made = {}
+    for name, tensor in ours.items():
+        name = re.sub(r"^(\w+)\.mid_block\.resnets\.(\d)", lambda m: f"{m[1]}.mid.block_{int(m[2]) + 1}", name)
+        name = name.replace("mid_block.attentions.0", "mid.attn_1").replace("conv_norm_out", "norm_out")
+        for own, theirs in (
+            ("to_q", "q"),
+            ("to_k", "k"),
+            ("to_v", "v"),
+            ("to_out.0", "proj_out"),
+            ("group_norm", "norm"),
+        ):
+            name = name.replace(f"attn_1.{own}", f"attn_1.{theirs}")
+        name = re.sub(r"down_blocks\.(\d)\.resnets", r"down.\1.block", name)
+        name = re.sub(r"down_blocks\.(\d)\.downsamplers\.0", r"down.\1.downsample", name)
+        name = re.sub(r"up_blocks\.(\d)\.resnets", lambda m: f"up.{3 - int(m[1])}.block", name)
+        name = re.sub(r"up_blocks\.(\d)\.upsamplers\.0", lambda m: f"up.{3 - int(m[1])}.upsample", name)
+        name = name.replace("conv_shortcut", "nin_shortcut")
+        is_matrix = "attn_1" in name and tensor.ndim == 2
+        made[name] = tensor[..., None, None].contiguous() if is_matrix else tensor.contiguous()
+    return made
+
+
+# ---- what is wrong ----
+
+
+def test_damaged_and_other_files_are_refused(
+    original: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    cut = tmp_path / "cut.safetensors"
+    cut.write_bytes(original.read_bytes()[:-100])
+    assert "is no intact safetensors file" in refusal(capsys, cut, out)
+    missing = write(tmp_path / "a.safetensors", **{"single_blocks/1/linear2/bias": None, "txt_in/bias": None})
+    assert re.search(r"'(single_blocks.1.linear2|txt_in).bias' is missing, of 2 in all", refusal(capsys, missing, out))
+    telling = write(tmp_path / "b.safetensors", **{"img_in/weight": None})
+    assert "'img_in.weight' is missing" in refusal(capsys, telling, out)
+    shape = write(tmp_path / "c.safetensors", **{"double_blocks/1/img_mlp/0/weight": torch.zeros(256, 63)})
+    assert "'double_blocks.1.img_mlp.0.weight' has the shape (256, 63), not (256, 64)" in refusal(capsys, shape, out)
+    more = {f"extra/{index}": torch.zeros(1) for index in range(7)}
+    said = refusal(capsys, write(tmp_path / "d.safetensors", **more), out)
+    assert "'extra.0', 'extra.1', 'extra.2', 'extra.3', 'extra.4' and 2 more" in said
+    strange = tmp_path / "e.safetensors"
+    save_file({"down_blocks.0.weight": torch.zeros(2, 2)}, strange)
+    assert "is neither a checkpoint of Step1X-Edit nor a LoRA" in refusal(capsys, strange, out)
+    assert "there is no file" in refusal(capsys, tmp_path / "none.safetensors", out)
+    assert "there is no " in refusal(capsys, original, out, "--vae", tmp_path / "none")
+    assert not out.exists() and not (tmp_path / ".out.partial").exists()
+
+
+def test_nothing_is_overwritten(original: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "mine.txt").write_text("mine")
+    assert "is there already; name a new folder" in refusal(capsys, original, out)
+    assert (out / "mine.txt").read_text() == "mine"
+    assert "does not exist; make it first" in refusal(capsys, original, tmp_path / "no" / "out")
+    (out / "mine.txt").unlink()
+    assert main(["convert", "step1x", str(original), str(out)]) == 0
+
+
+def test_no_room_is_said_before(
+    original: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(convert.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 1000})())
+    assert "are free there; make room" in refusal(capsys, original, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(28, "No space left on device")])
+def test_an_interrupted_conversion_leaves_nothing(
+    error: Any, original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(convert, "SHARD_BYTES", 300_000)
+
+    def stop(done: int, parts: int) -> None:
+        if done == 2:
+            assert len(list((tmp_path / ".out.partial/transformer").glob("*.safetensors"))) == 2
+            raise error
+
+    with pytest.raises(error if isinstance(error, type) else type(error)):
+        convert.convert_checkpoint(original, tmp_path / "out", on_part=stop)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step1x.safetensors"]
+
+
+def test_a_killed_conversion_leaves_no_folder_and_the_next_one_works(original: Path, tmp_path: Path) -> None:
+    script = (
+        "import sys, time\nfrom pathlib import Path\nfrom mmdit.families.step1x_edit import convert\n"
+        "convert.SHARD_BYTES = 300_000\n"
+        "def wait(done, parts):\n    print(done, flush=True)\n    time.sleep(60 if done == 2 else 0)\n"
+        "convert.convert_checkpoint(Path(sys.argv[1]), Path(sys.argv[2]), on_part=wait)\n"
+    )
+    out = tmp_path / "out"
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    running = subprocess.Popen(
+        [sys.executable, "-c", script, str(original), str(out)], stdout=subprocess.PIPE, text=True, env=environment
+    )
+    for line in running.stdout:
+        if line.strip() == "2":
+            running.send_signal(signal.SIGKILL)
+    running.wait()
+    assert not out.exists() and (tmp_path / ".out.partial").is_dir()
+    assert main(["convert", "step1x", str(original), str(out)]) == 0
+    assert not (tmp_path / ".out.partial").exists()
+    assert loaded(out).config.num_layers == TINY["num_layers"]
+
+
+@pytest.mark.slow
+def test_memory_is_bounded(tmp_path: Path) -> None:
+    """Peak beyond the imports ≤ 2 GB + the largest tensor, for a file of 2.7 GB."""
+    shapes = original_shapes_of(num_layers=4, num_single_layers=8)
+    file, largest = tmp_path / "large.safetensors", max(2 * torch.Size(shape).numel() for shape in shapes.values())
+    save_file({name: torch.zeros(shape, dtype=torch.bfloat16) for name, shape in shapes.items()}, file)
+    script = (
+        "import resource, sys\nfrom pathlib import Path\nfrom mmdit.families.step1x_edit import convert\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "convert.convert_checkpoint(Path(sys.argv[1]), Path(sys.argv[2]))\n"
+        "print(1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before))\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    started = time.monotonic()
+    ended = subprocess.run(
+        [sys.executable, "-c", script, str(file), str(tmp_path / "out")],
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
+    assert ended.returncode == 0, ended.stderr
+    peak = int(ended.stdout.split()[-1])
+    print(f"{file.stat().st_size / 1e9:.2f} GB in {time.monotonic() - started:.1f} s, peak {peak / 1e9:.2f} GB")
+    assert peak < 2e9 + largest
+
+
+def original_shapes_of(**config: int) -> dict[str, tuple[int, ...]]:
+    with torch.device("meta"):
+        model = Step1XEditTransformer2DModel(**config, connector_scales_pooled=True)
+    return {name: tuple(tensor.shape) for name, tensor in original_layout(model.state_dict()).items()}
+
+
+# ---- LoRAs ----
+
+
+def kohya(rank: int = 4) -> dict[str, Tensor]:
+    """Every layer of the blocks that the makers' trainer writes, and one of the connector."""
+    draw = torch.Generator().manual_seed(2)
+    tensors = {}
+    for name, weight in original_layout(tiny_model(True).state_dict()).items():
+        stem = name.removesuffix(".weight")
+        is_layer = weight.ndim == 2 and ("_blocks." in name or name.endswith("blocks.0.self_attn_qkv.weight"))
+        if not is_layer:
+            continue
+        key = f"lora_unet_{stem.replace('.', '_')}"
+        tensors[f"{key}.lora_down.weight"] = torch.randn(rank, weight.shape[1], generator=draw)
+        tensors[f"{key}.lora_up.weight"] = torch.randn(weight.shape[0], rank, generator=draw)
+        tensors[f"{key}.alpha"] = torch.tensor(8.0)
+    return tensors
+
+
+def test_a_lora_becomes_one_of_diffusers_layout(
+    original: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What it adds to the original weights, cut like these, is what the converted one adds."""
+    convert.convert_checkpoint(original, tmp_path / "model")
+    held = kohya()
+    file = tmp_path / "lora.safetensors"
+    save_file(held, file, metadata={"ss_network_dim": "4"})
+    assert main(["convert", "step1x", str(file), str(tmp_path / "out"), "--model", str(tmp_path / "model")]) == 0
+    found = load_file(tmp_path / "out" / convert.LORA_FILE)
+    changed = {}
+    for name, weight in original_layout(tiny_model(True).state_dict()).items():
+        key = f"lora_unet_{name.removesuffix('.weight').replace('.', '_')}"
+        if f"{key}.alpha" in held:
+            weight = weight + 2.0 * held[f"{key}.lora_up.weight"] @ held[f"{key}.lora_down.weight"]
+        changed[name] = weight
+    save_file(changed, tmp_path / "changed.safetensors")
+    convert.convert_checkpoint(tmp_path / "changed.safetensors", tmp_path / "changed")
+    before, after = loaded(tmp_path / "model").state_dict(), loaded(tmp_path / "changed").state_dict()
+    modules = {name.removesuffix(".lora_A.weight").removeprefix("transformer.") for name in found if "lora_A" in name}
+    assert len(modules) == 2 * 14 + 2 * 6 + 1
+    for name in before:
+        module = name.removesuffix(".weight")
+        added = torch.zeros_like(before[name])
+        if name.endswith(".weight") and module in modules:
+            key = f"transformer.{module}"
+            added = found[f"{key}.alpha"] / 4 * found[f"{key}.lora_B.weight"] @ found[f"{key}.lora_A.weight"]
+        torch.testing.assert_close(before[name] + added, after[name])
+
+
+def test_a_lora_of_another_model_is_refused(original: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    convert.convert_checkpoint(original, tmp_path / "model")
+    file, model = tmp_path / "lora.safetensors", ["--model", tmp_path / "model"]
+    wrong = kohya() | {"lora_unet_double_blocks_9_img_mlp_0.lora_down.weight": torch.zeros(4, 64)}
+    wrong |= {"lora_unet_double_blocks_9_img_mlp_0.lora_up.weight": torch.zeros(256, 4)}
+    save_file(wrong, file)
+    assert "double_blocks_9_img_mlp_0" in refusal(capsys, file, tmp_path / "out", *model)
+    save_file(kohya() | {"lora_unet_single_blocks_0_linear2.dora_scale": torch.zeros(64)}, file)
+    assert "single_blocks_0_linear2" in refusal(capsys, file, tmp_path / "out", *model)
+    save_file(kohya(), file)
+    assert "has what the model has no place for" in refusal(capsys, file, tmp_path / "out")  # the published size
+    assert not (tmp_path / "out").exists()
