@@ -191,13 +191,15 @@ def _write_weights(header: LoraHeader, wanted: Sequence[Piece], folder: Path, on
     if len(shards) > 1:
         names = [f"{STEM}-{number:05}-of-{len(shards):05}.safetensors" for number in range(1, len(shards) + 1)]
     weight_map, total = {}, 0
-    with safe_open(header.path, "pt") as opened:
-        for number, (name, shard) in enumerate(zip(names, shards, strict=True), start=1):
+    for number, (name, shard) in enumerate(zip(names, shards, strict=True), start=1):
+        with safe_open(
+            header.path, "pt"
+        ) as opened:  # anew for each, for what was read stays in memory till it is closed
             tensors = {piece.name: _cut(opened.get_slice(piece.original), piece) for piece in shard}
-            save_file(tensors, folder / name, metadata={"format": "pt"})
-            weight_map |= dict.fromkeys(tensors, name)
-            total += sum(tensor.nbytes for tensor in tensors.values())
-            on_part(number, len(shards))
+        save_file(tensors, folder / name, metadata={"format": "pt"})
+        weight_map |= dict.fromkeys(tensors, name)
+        total += sum(tensor.nbytes for tensor in tensors.values())
+        on_part(number, len(shards))
     if len(shards) > 1:
         index = {"metadata": {"total_size": total}, "weight_map": weight_map}
         (folder / f"{STEM}.safetensors.index.json").write_text(json.dumps(index, indent=2), encoding="utf-8")
