@@ -19,26 +19,29 @@ def add_convert(commands: argparse._SubParsersAction) -> None:
     step1x.add_argument("--version", choices=("1.0", "1.1"), help="of the checkpoint; default: what it looks like")
     step1x.add_argument("--vae", type=Path, metavar="FILE", help="the original vae.safetensors")
     step1x.add_argument("--text-encoder", type=Path, metavar="FOLDER", help="of Qwen2.5-VL-7B-Instruct")
-    step1x.add_argument("--model", default="step1x-edit", help="that a LoRA is for: a folder; default: the published")
+    step1x.add_argument("--model", metavar="FOLDER", help="that a LoRA is for; default: the published one")
     step1x.set_defaults(run=_convert_step1x)
 
 
 def _convert_step1x(arguments: argparse.Namespace) -> int:
-    from mmdit.families.step1x_edit.convert import convert_checkpoint, convert_lora, is_lora
+    from mmdit.families.step1x_edit.convert import convert_checkpoint
+    from mmdit.families.step1x_edit.convert_lora import convert_lora, is_lora
     from mmdit.lora.architectures import linear_shapes
 
     def show(done: int, parts: int) -> None:
-        print(f"\rfile {done}/{parts}", end="\n" if done == parts else "", file=sys.stderr, flush=True)
+        if sys.stderr.isatty():
+            print(f"\rfile {done}/{parts}", end="\n" if done == parts else "", file=sys.stderr, flush=True)
 
-    for place in (arguments.vae, arguments.text_encoder):
-        if place is not None and not place.exists():
-            raise ValueError(f"there is no {str(place)!r}; check the path")
-    if is_lora(arguments.file):
-        said = convert_lora(arguments.file, arguments.out, linear_shapes(arguments.model))
+    file, model = arguments.file, arguments.model
+    parts = {"version": arguments.version, "vae": arguments.vae, "text_encoder": arguments.text_encoder}
+    if is_lora(file):
+        if any(parts.values()):
+            raise ValueError(f"{str(file)!r} is a LoRA; leave out --version, --vae and --text-encoder")
+        said = convert_lora(file, arguments.out, linear_shapes(model or "step1x-edit"))
     else:
-        said = convert_checkpoint(
-            arguments.file, arguments.out, arguments.version, arguments.vae, arguments.text_encoder, show
-        )
+        if model is not None:
+            raise ValueError(f"--model {model} is for LoRAs, and {str(file)!r} is none; leave it out")
+        said = convert_checkpoint(file, arguments.out, **parts, on_part=show)
     for sentence in said:
         print(sentence, file=sys.stderr)
     return 0

@@ -8,11 +8,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from diffusers import AutoencoderKL
 from PIL import Image
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from step1x_original import TINY, original_layout, tiny_model
 from tiny_checkpoints import PROMPT, build
@@ -21,6 +24,7 @@ from torch import Tensor
 from mmdit.cli import main
 from mmdit.editor import EditRequest
 from mmdit.families.step1x_edit import convert
+from mmdit.families.step1x_edit.convert_lora import LORA_FILE
 from mmdit.families.step1x_edit.original_names import configuration, originals, pieces
 from mmdit.families.step1x_edit.transformer import Step1XEditTransformer2DModel
 from mmdit.load import load_editor
@@ -130,6 +134,8 @@ def test_eight_bits_become_bfloat16(tmp_path: Path, capsys: pytest.CaptureFixtur
     save_file({name: tensor.to(torch.float8_e4m3fn) for name, tensor in tensors.items()}, file)
     assert main(["convert", "step1x", str(file), str(tmp_path / "out")]) == 0
     assert f"{len(tensors)} tensors of 8 bits became bfloat16" in capsys.readouterr().err
+    assert main(["convert", "step1x", str(file), str(tmp_path / "other"), "--version", "1.1"]) == 0
+    assert f"{len(tensors) - 1} tensors of 8 bits" in capsys.readouterr().err
     wanted = load_file(file)["img_in.weight"].to(torch.bfloat16)
     assert torch.equal(load_file(tmp_path / "out" / WEIGHTS)["x_embedder.weight"], wanted)
 
@@ -142,16 +148,21 @@ def test_1_1_with_the_scale_of_1_0(original: Path, tmp_path: Path, capsys: pytes
     assert "is not of version 1.0" in refusal(capsys, file, tmp_path / "other", "--version", "1.0")
 
 
-def test_a_converted_pipeline_edits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the VAE and Qwen2.5-VL given: the folder goes through the same door as a download."""
+@pytest.fixture
+def pipeline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A tiny pipeline whose VAE lies in vae.safetensors, and whose Qwen2.5-VL in qwen, as their makers have them."""
     pipeline = build("step1x_edit")
-    qwen, vae = tmp_path / "qwen", tmp_path / "vae.safetensors"
-    pipeline.text_encoder.save_pretrained(qwen)
-    pipeline.processor.save_pretrained(qwen)
-    save_file(original_vae(pipeline.vae.state_dict()), vae)
+    pipeline.text_encoder.save_pretrained(tmp_path / "qwen")
+    pipeline.processor.save_pretrained(tmp_path / "qwen")
+    save_file(original_vae(pipeline.vae.state_dict()), tmp_path / "vae.safetensors")
     shape = {name: pipeline.vae.config[name] for name in convert.VAE if name in pipeline.vae.config}
     monkeypatch.setattr(convert, "VAE", shape | {"norm_num_groups": 1})
-    file = tmp_path / "step1x.safetensors"
+    return pipeline
+
+
+def test_a_converted_pipeline_edits(pipeline: Any, tmp_path: Path) -> None:
+    """With the VAE and Qwen2.5-VL given: the folder goes through the same door as a download."""
+    qwen, vae, file = tmp_path / "qwen", tmp_path / "vae.safetensors", tmp_path / "step1x.safetensors"
     save_file(original_layout(pipeline.transformer.state_dict()), file)
     out = tmp_path / "out"
     options = ["--vae", str(vae), "--text-encoder", str(qwen)]
@@ -169,7 +180,7 @@ def test_a_converted_pipeline_edits(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def original_vae(ours: dict[str, Tensor]) -> dict[str, Tensor]:
-    """BFL's names for a VAE of four levels with one layer: the decoder's levels are counted from the other end."""
+    """BFL's names for a VAE of four levels: the decoder's levels are counted from the other end."""
     made = {}
     for name, tensor in ours.items():
         name = re.sub(r"^(\w+)\.mid_block\.resnets\.(\d)", lambda m: f"{m[1]}.mid.block_{int(m[2]) + 1}", name)
@@ -192,7 +203,67 @@ def original_vae(ours: dict[str, Tensor]) -> dict[str, Tensor]:
     return made
 
 
+def test_flux_autoencoder_is_taken_as_its_makers_name_it() -> None:
+    """The published configuration, on meta: 244 tensors of the original file, and all of the model's."""
+    with torch.device("meta"):
+        ours = AutoencoderKL(**convert.VAE).state_dict()
+        theirs = original_vae(ours)
+        assert len(theirs) == 244 and "decoder.up.0.block.2.conv1.weight" in theirs
+        assert convert._vae(Path("vae.safetensors"), theirs).state_dict().keys() == ours.keys()
+
+
 # ---- what is wrong ----
+
+
+def test_the_other_parts_are_checked_before_the_transformer_is_written(
+    pipeline: Any, original: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(convert, "whole_folder", lambda *_: pytest.fail("something was written"))
+    right, out, file, qwen = (
+        load_file(tmp_path / "vae.safetensors"),
+        tmp_path / "out",
+        tmp_path / "v",
+        tmp_path / "qwen",
+    )
+    name = "encoder.conv_in.weight"
+    without = {key: tensor for key, tensor in right.items() if key != name}
+    for tensors, why in (
+        (without, "Missing key"),
+        (right | {name: torch.zeros(2, 2, 3, 3)}, "size mismatch for encoder.conv_in.weight"),
+        (right | {"encoder.down.9.norm.weight": torch.zeros(2)}, "1 tensors too many"),
+        ({"unet.weight": torch.zeros(2)}, "is not FLUX.1's autoencoder"),
+    ):
+        save_file(tensors, file)
+        assert why in refusal(capsys, original, out, "--vae", file)
+    assert "there is no file" in refusal(capsys, original, out, "--vae", tmp_path / "none")
+    assert "there is no folder" in refusal(capsys, original, out, "--text-encoder", tmp_path / "none")
+    (qwen / "model.safetensors").rename(qwen / "model-00001-of-00002.safetensors")
+    parts = {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}
+    (qwen / "model.safetensors.index.json").write_text(json.dumps({"weight_map": parts}))
+    (qwen / "tokenizer_config.json").unlink()
+    said = refusal(capsys, original, out, "--text-encoder", qwen)
+    assert "lacks 'model-00002-of-00002.safetensors', 'tokenizer_config.json'" in said
+
+
+def test_shapes_and_types_that_tell_nothing_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each tensor that the configuration is read from, in every wrong way."""
+    tensors, file = original_layout(tiny_model(True).state_dict()), tmp_path / "a.safetensors"
+    telling = (
+        "img_in.weight", "txt_in.weight", "time_in.in_layer.weight", "vector_in.in_layer.weight",
+        "final_layer.linear.weight", "connector.S.input_embedder.weight",
+        "double_blocks.0.img_attn.norm.query_norm.scale",
+    )  # fmt: skip
+    for name in telling:
+        for shape in ((), (0,), (7,), (5, 0), (3, 5), (2, 2, 2)):
+            save_file(tensors | {name: torch.zeros(shape)}, file)
+            assert "has the shape (" in refusal(capsys, file, tmp_path / "out")
+    save_file(tensors | {telling[-1]: torch.zeros(7)}, file)
+    assert "(64, 16), whose rows are no heads of 7" in refusal(capsys, file, tmp_path / "out")
+    for dtype in (torch.int8, torch.bool):
+        save_file(tensors | {"txt_in.bias": tensors["txt_in.bias"].to(dtype)}, file)
+        assert "'txt_in.bias' is of type" in refusal(capsys, file, tmp_path / "out")
+    save_file(tensors | {"single_blocks.999999999999.linear2.bias": torch.zeros(64)}, file)
+    assert "'single_blocks.2.modulation.lin.weight' is missing" in refusal(capsys, file, tmp_path / "out")
 
 
 def test_damaged_and_other_files_are_refused(
@@ -215,7 +286,7 @@ def test_damaged_and_other_files_are_refused(
     save_file({"down_blocks.0.weight": torch.zeros(2, 2)}, strange)
     assert "is neither a checkpoint of Step1X-Edit nor a LoRA" in refusal(capsys, strange, out)
     assert "there is no file" in refusal(capsys, tmp_path / "none.safetensors", out)
-    assert "there is no " in refusal(capsys, original, out, "--vae", tmp_path / "none")
+    assert "--model x is for LoRAs" in refusal(capsys, original, out, "--model", "x")
     assert not out.exists() and not (tmp_path / ".out.partial").exists()
 
 
@@ -227,15 +298,27 @@ def test_nothing_is_overwritten(original: Path, tmp_path: Path, capsys: pytest.C
     assert (out / "mine.txt").read_text() == "mine"
     assert "does not exist; make it first" in refusal(capsys, original, tmp_path / "no" / "out")
     (out / "mine.txt").unlink()
-    assert main(["convert", "step1x", str(original), str(out)]) == 0
+    link = tmp_path / "link"
+    link.symlink_to(out)
+    assert main(["convert", "step1x", str(original), str(link)]) == 0
+    assert (out / WEIGHTS).is_file() and link.is_symlink()
 
 
 def test_no_room_is_said_before(
-    original: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    pipeline: Any, original: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(convert.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 1000})())
-    assert "are free there; make room" in refusal(capsys, original, tmp_path / "out")
+    """Of what is written, for 8 bits become 16; a link takes none."""
+    tensors = original_layout(tiny_model(True).state_dict())
+    file = tmp_path / "eight.safetensors"
+    save_file({name: tensor.to(torch.float8_e4m3fn) for name, tensor in tensors.items()}, file)
+    free = 2 * sum(tensor.numel() for tensor in tensors.values())
+    monkeypatch.setattr(convert.shutil, "disk_usage", lambda _: SimpleNamespace(free=free - 1))
+    for needs_room in (original, file):
+        assert "are free there; make room" in refusal(capsys, needs_room, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+    monkeypatch.setattr(convert.shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+    qwen = ["--text-encoder", str(tmp_path / "qwen")]
+    assert main(["convert", "step1x", str(file), str(tmp_path / "out"), *qwen]) == 0
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(28, "No space left on device")])
@@ -381,7 +464,9 @@ def test_a_lora_becomes_one_of_diffusers_layout(
     file = tmp_path / "lora.safetensors"
     save_file(held, file, metadata={"ss_network_dim": "4"})
     assert main(["convert", "step1x", str(file), str(tmp_path / "out"), "--model", str(tmp_path / "model")]) == 0
-    found = load_file(tmp_path / "out" / convert.LORA_FILE)
+    found = load_file(tmp_path / "out" / LORA_FILE)
+    with safe_open(tmp_path / "out" / LORA_FILE, "pt") as opened:
+        assert opened.metadata() == {"ss_network_dim": "4"}
     changed = {}
     for name, weight in original_layout(tiny_model(True).state_dict()).items():
         key = f"lora_unet_{name.removesuffix('.weight').replace('.', '_')}"
@@ -402,6 +487,20 @@ def test_a_lora_becomes_one_of_diffusers_layout(
         torch.testing.assert_close(before[name] + added, after[name])
 
 
+def test_a_lora_of_dotted_names_is_no_checkpoint(
+    original: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    convert.convert_checkpoint(original, tmp_path / "model")
+    file, name = tmp_path / "lora.safetensors", "double_blocks.1.txt_attn.qkv"
+    down, up = torch.randn(4, 64), torch.randn(3 * 64, 4)
+    save_file({f"{name}.lora_A.weight": down, f"{name}.lora_B.weight": up}, file)
+    assert main(["convert", "step1x", str(file), str(tmp_path / "out"), "--model", str(tmp_path / "model")]) == 0
+    found = load_file(tmp_path / "out" / LORA_FILE)
+    modules = [f"transformer.transformer_blocks.1.attn.add_{part}_proj" for part in "qkv"]
+    assert len(found) == 6 and all(torch.equal(found[f"{module}.lora_A.weight"], down) for module in modules)
+    assert torch.equal(torch.cat([found[f"{module}.lora_B.weight"] for module in modules]), up)
+
+
 def test_a_lora_of_another_model_is_refused(original: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     convert.convert_checkpoint(original, tmp_path / "model")
     file, model = tmp_path / "lora.safetensors", ["--model", tmp_path / "model"]
@@ -411,6 +510,14 @@ def test_a_lora_of_another_model_is_refused(original: Path, tmp_path: Path, caps
     assert "double_blocks_9_img_mlp_0" in refusal(capsys, file, tmp_path / "out", *model)
     save_file(kohya() | {"lora_unet_single_blocks_0_linear2.dora_scale": torch.zeros(64)}, file)
     assert "single_blocks_0_linear2" in refusal(capsys, file, tmp_path / "out", *model)
+    key = "lora_unet_double_blocks_0_img_attn_qkv"
+    save_file(kohya() | {f"{key}.lora_up.weight": torch.zeros(3 * 64 + 1, 4)}, file)
+    assert "fused pair has 193 rows, the model's layers 192" in refusal(capsys, file, tmp_path / "out", *model)
+    twice = {"transformer.proj_out.lora_A.weight": (4, 64), "transformer.proj_out.lora_B.weight": (16, 4)}
+    twice |= {name.replace("transformer.proj_out", "lora_unet_final_layer_linear"): twice[name] for name in twice}
+    save_file({name: torch.zeros(shape) for name, shape in twice.items()}, file)
+    assert "'proj_out' (the file has two pairs for it)" in refusal(capsys, file, tmp_path / "out", *model)
     save_file(kohya(), file)
     assert "has what the model has no place for" in refusal(capsys, file, tmp_path / "out")  # the published size
+    assert "is a LoRA; leave out --version" in refusal(capsys, file, tmp_path / "out", "--version", "1.1")
     assert not (tmp_path / "out").exists()

@@ -1,13 +1,14 @@
-"""Step1X-Edit's original files in diffusers layout: the transformer tensor by tensor, the VAE, Qwen2.5-VL, LoRAs.
+"""Step1X-Edit's original files in diffusers layout: the transformer tensor by tensor, the VAE, Qwen2.5-VL.
 
 In: a safetensors file and a folder that is not there yet. Out: that folder, whole, or none. A header is checked against
-the whole table of names before anything is written. Knows no command line.
+the whole table of names before anything is written. Knows no command line, and of LoRAs nothing.
 """
 
 import json
+import math
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from mmdit.families.folders import Component, read_json, weight_files
 from mmdit.families.machine import gigabytes
 from mmdit.families.step1x_edit.original_names import (
     Piece,
@@ -31,13 +33,13 @@ from mmdit.families.step1x_edit.original_names import (
     version_of,
 )
 from mmdit.families.step1x_edit.transformer import Step1XEditTransformer2DModel
-from mmdit.lora.formats import Pair, describe, read_keys
 from mmdit.lora.header import LoraHeader, read_header
 
 SHARD_BYTES = 10**9
 """Most of one file of weights, and so of what is held in memory."""
 STEM = "diffusion_pytorch_model"
-LORA_FILE = "pytorch_lora_weights.safetensors"
+BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 2, "F8_E5M2": 2}
+"""Type of an original weight → bytes of a number in what is written, where 8 bits are bfloat16."""
 INDEX = {
     "_class_name": "Step1XEditPipeline",
     "_diffusers_version": diffusers.__version__,
@@ -54,6 +56,11 @@ VAE = {
     "use_quant_conv": False, "use_post_quant_conv": False,
 }  # fmt: skip
 """FLUX.1's."""
+QWEN = (
+    Component("text_encoder", *INDEX["text_encoder"]), Component("processor", *INDEX["processor"]),
+    Component("tokenizer", "transformers", "Qwen2Tokenizer"),
+)  # fmt: skip
+"""What a folder of Qwen2.5-VL holds."""
 
 OnPart = Callable[[int, int], None]
 """Called with the files of weights that are written, and how many there will be."""
@@ -88,7 +95,10 @@ def convert_checkpoint(
     version = version or found
     config, wanted = _checked(header, version)
     said = _said(header, version)
-    with _whole_folder(out, header.bytes + sum(_size(path) for path in (vae, text_encoder) if path)) as partial:
+    copied = 0 if vae is None else _checked_vae(vae)
+    linked = {} if text_encoder is None else _checked_text_encoder(text_encoder)
+    copied += sum(path.stat().st_size for path in linked if not _is_beside(path, out))
+    with whole_folder(out, copied + sum(_taken(header, piece) for piece in wanted)) as partial:
         with init_empty_weights():
             Step1XEditTransformer2DModel(**config).save_config(partial / "transformer")
         _write_weights(header, wanted, partial / "transformer", on_part)
@@ -96,9 +106,8 @@ def convert_checkpoint(
         index = json.dumps(INDEX | {"version": version}, indent=2)
         (partial / "model_index.json").write_text(index, encoding="utf-8")
         if vae is not None:
-            _convert_vae(vae, partial / "vae")
-        if text_encoder is not None:
-            _link_text_encoder(text_encoder, partial)
+            _vae(vae, load_file(vae)).save_pretrained(partial / "vae")
+        _link(linked, partial)
     lacking = [*([] if vae else ["vae"]), *([] if text_encoder else ["text_encoder", "processor"])]
     if lacking:
         said.append(
@@ -108,55 +117,15 @@ def convert_checkpoint(
     return said
 
 
-def convert_lora(file: Path, out: Path, modules: dict[str, tuple[int, int]]) -> list[str]:
-    """A LoRA in diffusers layout, from any layout that `mmdit.lora.formats` reads.
-
-    Args:
-        modules: Linear of the model → (out, in).
-
-    Raises:
-        ValueError: a tensor that is no low-rank pair or fits no module, listed; a folder that is there already.
-    """
-    header = read_header(file)
-    reading = read_keys(header.shapes, modules)
-    if not reading.pairs:
-        raise ValueError(f"{str(file)!r} is neither a checkpoint of Step1X-Edit nor a LoRA; check the file")
-    strange = [describe(key)[0] for key in reading.unknown]
-    strange += [pair.module for pair in reading.pairs if not (pair.down and pair.up and _fits(pair, header, modules))]
-    if strange:
-        raise ValueError(f"{str(file)!r} has what the model has no place for: {_some(strange)}; nothing is left out")
-    with _whole_folder(out, 2 * header.bytes) as partial, safe_open(file, "pt") as opened:
-        tensors: dict[str, Tensor] = {}
-        for pair in reading.pairs:
-            up = opened.get_tensor(pair.up)
-            name = f"transformer.{pair.module}"
-            tensors[f"{name}.lora_A.weight"] = opened.get_tensor(pair.down).clone()
-            tensors[f"{name}.lora_B.weight"] = (up if pair.rows is None else up[slice(*pair.rows)]).clone()
-            if pair.alpha is not None:
-                tensors[f"{name}.alpha"] = opened.get_tensor(pair.alpha).clone()
-        save_file(tensors, partial / LORA_FILE, metadata=header.metadata)
-    return [f"{len(reading.pairs)} modules, written to {str(out / LORA_FILE)!r}"]
-
-
-def _fits(pair: Pair, header: LoraHeader, modules: dict[str, tuple[int, int]]) -> bool:
-    """Whether the model has the pair's module, with its numbers of rows and columns."""
-    if pair.module not in modules:
-        return False
-    (rank, columns), (rows, own_rank) = header.shapes[pair.down], header.shapes[pair.up]
-    start, stop = pair.rows or (0, rows)
-    return (min(stop, rows) - start, columns) == modules[pair.module] and rank == own_rank
-
-
-def is_lora(file: Path) -> bool:
-    """Whether a file is none of a whole transformer. Raises ValueError: no safetensors file, or a damaged one."""
-    return not is_checkpoint(read_header(file).shapes)
-
-
 # ---- the transformer ----
 
 
 def _checked(header: LoraHeader, version: str) -> tuple[dict, list[Piece]]:
-    """The configuration and the pieces, after a look at every name and shape."""
+    """The configuration and the pieces, after a look at every name, shape and type."""
+    if not is_checkpoint(header.shapes):
+        raise ValueError(
+            f"{str(header.path)!r} is neither a checkpoint of Step1X-Edit nor a LoRA of low-rank pairs; check the file"
+        )
     try:
         config = configuration(header.shapes, version)
         wanted = pieces(config)
@@ -166,21 +135,23 @@ def _checked(header: LoraHeader, version: str) -> tuple[dict, list[Piece]]:
                 raise ValueError(f"{name!r} is missing, of {len(missing)} in all; get the file again")
             if header.shapes[name] != shape:
                 raise ValueError(f"{name!r} has the shape {header.shapes[name]}, not {shape}; get the file again")
+            if header.dtypes[name] not in BYTES:
+                raise ValueError(f"{name!r} is of type {header.dtypes[name]}, not {', '.join(BYTES)}; get one of these")
     except ValueError as error:
         raise ValueError(f"{str(header.path)!r} is no whole checkpoint of Step1X-Edit: {error}") from None
     rest = sorted(header.shapes.keys() - originals(wanted).keys() - left_out(version))
     if rest:
         raise ValueError(
-            f"{str(header.path)!r} holds tensors that Step1X-Edit {version} has no place for: {_some(rest)}"
+            f"{str(header.path)!r} holds tensors that Step1X-Edit {version} has no place for: "
+            f"{some([repr(name) for name in rest])}; get its own file"
         )
     return config, wanted
 
 
 def _said(header: LoraHeader, version: str) -> list[str]:
-    said = [
-        f"{name} is not used by version {version} and was left out" for name in left_out(version) & set(header.shapes)
-    ]
-    eights = sum(dtype.startswith("F8") for dtype in header.dtypes.values())
+    unused = left_out(version) & header.shapes.keys()
+    said = [f"{name} is not used by version {version} and was left out" for name in unused]
+    eights = sum(dtype.startswith("F8") for name, dtype in header.dtypes.items() if name not in unused)
     return said + ([f"{eights} tensors of 8 bits became bfloat16"] if eights else [])
 
 
@@ -192,9 +163,8 @@ def _write_weights(header: LoraHeader, wanted: Sequence[Piece], folder: Path, on
         names = [f"{STEM}-{number:05}-of-{len(shards):05}.safetensors" for number in range(1, len(shards) + 1)]
     weight_map, total = {}, 0
     for number, (name, shard) in enumerate(zip(names, shards, strict=True), start=1):
-        with safe_open(
-            header.path, "pt"
-        ) as opened:  # anew for each, for what was read stays in memory till it is closed
+        # Opened anew for each, for what was read stays in memory till it is closed.
+        with safe_open(header.path, "pt") as opened:
             tensors = {piece.name: _cut(opened.get_slice(piece.original), piece) for piece in shard}
         save_file(tensors, folder / name, metadata={"format": "pt"})
         weight_map |= dict.fromkeys(tensors, name)
@@ -208,14 +178,18 @@ def _write_weights(header: LoraHeader, wanted: Sequence[Piece], folder: Path, on
 def _shards(header: LoraHeader, wanted: Sequence[Piece]) -> Iterator[list[Piece]]:
     shard, size = list[Piece](), 0
     for piece in wanted:
-        bits = header.dtypes[piece.original].lstrip("BFIU").split("_")[0]
-        taken = torch.Size(piece.shape).numel() * max(2, int(bits) // 8)
+        taken = _taken(header, piece)
         if shard and size + taken > SHARD_BYTES:
             yield shard
             shard, size = [], 0
         shard.append(piece)
         size += taken
     yield shard
+
+
+def _taken(header: LoraHeader, piece: Piece) -> int:
+    """Bytes of what is written."""
+    return math.prod(piece.shape) * BYTES[header.dtypes[piece.original]]
 
 
 def _cut(original: object, piece: Piece) -> Tensor:
@@ -232,32 +206,61 @@ def _cut(original: object, piece: Piece) -> Tensor:
 # ---- the other parts ----
 
 
-def _convert_vae(file: Path, folder: Path) -> None:
-    read_header(file)
+def _checked_vae(file: Path) -> int:
+    """The bytes of the autoencoder's file, after a look at every name and shape."""
+    header = read_header(file)
+    _vae(file, {name: torch.empty(shape, device="meta") for name, shape in header.shapes.items()})
+    return header.bytes
+
+
+def _vae(file: Path, weights: dict[str, Tensor]) -> AutoencoderKL:
+    """The autoencoder of these weights, which have the original names."""
     with init_empty_weights():
         model = AutoencoderKL(**VAE)
-    weights = convert_ldm_vae_checkpoint(load_file(file), model.config)
     try:
-        model.load_state_dict(weights, assign=True)
-    except (RuntimeError, KeyError) as error:
+        converted = convert_ldm_vae_checkpoint(weights, model.config)
+        if len(converted) < len(weights):
+            raise KeyError(f"{len(weights) - len(converted)} tensors too many")
+        model.load_state_dict(converted, assign=True)
+    except (RuntimeError, LookupError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ValueError(f"{str(file)!r} is not FLUX.1's autoencoder ({reason}); get it again") from None
-    model.save_pretrained(folder)
+    return model
 
 
-def _link_text_encoder(source: Path, partial: Path) -> None:
-    """Weights and configuration into ``text_encoder``, all else that a processor needs into ``processor``."""
-    files = [path for path in source.iterdir() if path.suffix in (".json", ".safetensors", ".txt", ".jinja")]
-    names = {path.name for path in files}
-    if "config.json" not in names or not any(path.suffix == ".safetensors" for path in files):
+def _checked_text_encoder(source: Path) -> dict[Path, str]:
+    """Each file of a folder of Qwen2.5-VL → where it goes: the model's to ``text_encoder``, the rest to ``processor``.
+
+    Raises:
+        ValueError: no such folder, or one that lacks something.
+    """
+    if not source.is_dir():
+        raise ValueError(f"there is no folder {str(source)!r}; check the path")
+    files = {path.name: path for path in source.iterdir() if path.is_file()}
+    _, weights = weight_files(files, QWEN[0])
+    for index in [name for name in weights if name.endswith(".json")]:
+        weights |= set(read_json(files[index]).get("weight_map", {}).values())
+    groups = [group for component in QWEN for group in component.files]
+    groups += [(name,) for name in weights or {"model.safetensors"}]
+    lost = sorted(group[0] for group in groups if not files.keys() & set(group))
+    if lost:
         raise ValueError(
-            f"{str(source)!r} is no folder of Qwen2.5-VL: it lacks config.json or safetensors; get it whole"
+            f"{str(source)!r} is no whole folder of Qwen2.5-VL: it lacks {some([repr(name) for name in lost])}; "
+            "get it again"
         )
-    for path in files:
-        is_model = path.suffix == ".safetensors" or ".safetensors.index" in path.name or path.name in (
-            "config.json", "generation_config.json",
-        )  # fmt: skip
-        place = partial / ("text_encoder" if is_model else "processor") / path.name
+    for name in weights:
+        if name.endswith(".safetensors"):
+            read_header(files[name])
+    own = weights | {"config.json", "generation_config.json"}
+    places = {files[name]: f"text_encoder/{name}" for name in own & files.keys()}
+    rest = [name for name in files.keys() - own if name.endswith((".json", ".txt", ".jinja"))]
+    return places | {files[name]: f"processor/{name}" for name in rest if ".safetensors." not in name}
+
+
+def _link(files: Mapping[Path, str], folder: Path) -> None:
+    """Hard links in ``folder``; copies where the disk is another one."""
+    for path, name in files.items():
+        place = folder / name
         place.parent.mkdir(exist_ok=True)
         try:
             os.link(path.resolve(), place)
@@ -265,17 +268,31 @@ def _link_text_encoder(source: Path, partial: Path) -> None:
             shutil.copyfile(path, place)
 
 
+def _is_beside(path: Path, out: Path) -> bool:
+    """Whether a file is on the disk of the folder to come, where a link of it takes no room."""
+    parent = out.resolve().parent
+    return parent.is_dir() and path.stat().st_dev == parent.stat().st_dev
+
+
 # ---- files ----
 
 
 @contextmanager
-def _whole_folder(out: Path, size: int) -> Iterator[Path]:
-    """A folder beside ``out`` that becomes it at the end, or is gone; what a killed run left is gone first."""
+def whole_folder(out: Path, size: int) -> Iterator[Path]:
+    """A folder beside ``out`` that becomes it at the end, or is gone; what a killed run left is gone first.
+
+    Args:
+        size: bytes that will be written.
+
+    Raises:
+        ValueError: ``out`` is there and not empty, or its parent isn't; no room.
+    """
+    out = out.resolve()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(f"{str(out)!r} is there already; name a new folder")
-    if not out.absolute().parent.is_dir():
-        raise ValueError(f"the folder {str(out.absolute().parent)!r} does not exist; make it first")
-    free = shutil.disk_usage(out.absolute().parent).free
+    if not out.parent.is_dir():
+        raise ValueError(f"the folder {str(out.parent)!r} does not exist; make it first")
+    free = shutil.disk_usage(out.parent).free
     if size > free:
         raise ValueError(f"{str(out)!r} takes {gigabytes(size)}, but {gigabytes(free)} are free there; make room")
     partial = out.with_name(f".{out.name}.partial")
@@ -291,12 +308,7 @@ def _whole_folder(out: Path, size: int) -> Iterator[Path]:
         raise
 
 
-def _size(path: Path) -> int:
-    files = path.iterdir() if path.is_dir() else [path]
-    return sum(file.stat().st_size for file in files if file.is_file())
-
-
-def _some(names: Sequence[str]) -> str:
-    """The first five of them, and how many there are."""
+def some(names: Sequence[str]) -> str:
+    """The first five of them, and how many more there are."""
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return ", ".join(repr(name) for name in names[:5]) + more
+    return ", ".join(names[:5]) + more

@@ -64,16 +64,22 @@ def configuration(shapes: Mapping[str, Shape], version: str) -> dict[str, Any]:
     """The arguments of `Step1XEditTransformer2DModel`, from the shapes of an original checkpoint.
 
     Raises:
-        ValueError: a tensor is missing that tells one of them.
+        ValueError: a tensor that tells one of them is missing, or can't be what it should.
     """
 
-    def shape(name: str) -> Shape:
+    def shape(name: str, sides: int = 2) -> Shape:
         if name not in shapes:
             raise ValueError(f"{name!r} is missing; get the file again")
+        if len(shapes[name]) != sides or 0 in shapes[name]:
+            raise ValueError(f"{name!r} has the shape {shapes[name]}, not one of {sides} sides; get the file again")
         return shapes[name]
 
     width, channels = shape("img_in.weight")
-    head = shape("double_blocks.0.img_attn.norm.query_norm.scale")[0]
+    (head,) = shape("double_blocks.0.img_attn.norm.query_norm.scale", sides=1)
+    if width % head:
+        raise ValueError(
+            f"'img_in.weight' has the shape {(width, channels)}, whose rows are no heads of {head}; get the file again"
+        )
     inner, outer = shape("connector.S.input_embedder.weight")
     return {
         "in_channels": channels, "out_channels": shape("final_layer.linear.weight")[0],
@@ -143,6 +149,5 @@ def _modules(config: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
 
 
 def _count(shapes: Mapping[str, Shape], stack: str) -> int:
-    """Blocks of a stack: one more than the highest number."""
-    numbers = [int(match[1]) for name in shapes if (match := re.match(rf"{re.escape(stack)}\.(\d+)\.", name))]
-    return max(numbers, default=-1) + 1
+    """Blocks of a stack. One that is missing is found later: its number is less than their count."""
+    return len({match[1] for name in shapes if (match := re.match(rf"{re.escape(stack)}\.(\d+)\.", name))})
