@@ -43,6 +43,7 @@ def add_edit(commands: argparse._SubParsersAction) -> None:
     edit.add_argument(
         "--reasoning", choices=("think", "reflect"), default="", help="let the model think, or also check"
     )
+    edit.add_argument("--literally", action="store_true", help="leave roundabout words as they stand")
     edit.add_argument("--seed", type=int, help="the same seed makes the same picture; default: drawn and reported")
     edit.add_argument(
         "--lora", action="append", default=[], metavar="NAME_OR_PATH[:W]",
@@ -109,6 +110,7 @@ def _request(
         images=pictures, instruction=instruction, negative=arguments.negative, strength=strength,
         seed=arguments.seed, steps=arguments.steps, denoise=arguments.denoise, resolution=arguments.resolution,
         guidance=arguments.guidance, true_guidance=arguments.true_guidance, reasoning=arguments.reasoning,
+        literally=arguments.literally or None,
         loras=[_lora(text, presets, arguments.partial) for text in arguments.lora],
         record=None if arguments.maps is None else RecordSpec(steps="all"),
     )  # fmt: skip

@@ -68,6 +68,8 @@ class EditRequest:
         record: what to record of the joint attention; None for nothing.
         reasoning: for models that can: "think" to put the instruction into plainer words first, "reflect" to look at
             the result as well and edit again, up to three times; "" for neither.
+        literally: whether roundabout words are left as they stand, where the embedded editor would read them as plain
+            ones; None for only with LoRAs, which may give words a meaning of their own.
     """
 
     images: list[Image.Image]
@@ -85,6 +87,7 @@ class EditRequest:
     loras: Sequence[LoraWeight] = ()
     record: RecordSpec | None = None
     reasoning: Reasoning = ""
+    literally: bool | None = None
 
     def check(self) -> None:
         """Raises EditError or LoraError: a value out of range, with the value and the remedy."""
@@ -312,6 +315,9 @@ class Editor:
     def _denoise(self, request: EditRequest) -> float:
         return float((self.traits.denoise or 1.0) if request.denoise is None else request.denoise)
 
+    def _literally(self, request: EditRequest) -> bool:
+        return any(lora.weight for lora in request.loras) if request.literally is None else request.literally
+
     def _call(self, request: EditRequest) -> EditCall:
         """The request with pictures prepared and nothing left open."""
         pictures = [images.prepare(picture, f"picture {index + 1}") for index, picture in enumerate(request.images)]
@@ -332,6 +338,7 @@ class Editor:
             strength=request.strength,
             record=request.record,
             reasoning=request.reasoning,
+            literally=self._literally(request),
         )
 
     def _settings(self, call: EditCall, request: EditRequest, loras: list[dict[str, Any]]) -> dict[str, Any]:
@@ -344,6 +351,7 @@ class Editor:
             "shift": call.shift,
             "resolution": request.resolution,
             "reasoning": call.reasoning,
+            "literally": call.literally,
             "working": list(call.working) if self.traits.resolution else None,
         }
         return {

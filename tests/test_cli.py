@@ -156,7 +156,7 @@ def recorded(
     files = {name: folder / name for name in ("in.png", "with.png", "without.png", "maps.npz")}
     photograph.resize((120, 90)).save(files["in.png"])
     for output, more in {"with.png": ["--maps", files["maps.npz"]], "without.png": []}.items():
-        arguments = ["edit", files["in.png"], "Make the sky bluer, the sky", "-o", files[output], *more]
+        arguments = ["edit", files["in.png"], "Make the sky bluer, the sky", "-o", files[output], "--literally", *more]
         arguments += ["--model", tiny_editor_folder, "--steps", 3, "--guidance", 1.5, "--seed", 11, "--device", "cpu"]
         assert main([str(argument) for argument in arguments]) == 0
     assert sorted(folder.iterdir()) == sorted(files.values())

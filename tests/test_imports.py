@@ -102,8 +102,10 @@ def writes(mode, flags):
     )
 
 def watch(event, arguments):
+    in_packages = event == "open" and str(arguments[0]).startswith(sys.prefix)  # gradio keeps a file in its own folder
     if event == "open" and writes(*arguments[1:3]) and str(arguments[0]).startswith((repository, os.getcwd())):
-        seen.append(f"wrote {arguments[0]}")
+        if not in_packages:
+            seen.append(f"wrote {arguments[0]}")
     elif event == "socket.bind" and arguments[1][1] == 0:
         pass  # urllib3 asks in this way whether the machine has IPv6
     elif event in ("socket.connect", "socket.bind", "socket.getaddrinfo"):

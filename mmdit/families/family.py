@@ -91,6 +91,7 @@ class EditCall:
         record: what to record of the joint attention; None for nothing.
         reasoning: "think" to put the instruction into plainer words first, "reflect" to look at the result as well and
             edit again, "" for neither.
+        literally: whether roundabout words are left as they stand, by a family that would read them as plain ones.
     """
 
     pictures: tuple[Image.Image, ...]
@@ -106,6 +107,7 @@ class EditCall:
     strength: Strength | None = None
     record: RecordSpec | None = None
     reasoning: Reasoning = ""
+    literally: bool = False
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ The transformer works at about 128 × 128; the edit that it finds is carried to 
 import math
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -21,6 +22,7 @@ from mmdit.families.strength import TextTokens, interpolate
 from mmdit.model import checkpoint
 from mmdit.model.edit_field import EditField, carry
 from mmdit.model.sampling import Solver, sample
+from mmdit.model.self_ensemble import Estimate, ensemble
 from mmdit.model.text import TextEncoder, TextFeatures
 from mmdit.model.transformer import WORKING_SIZES, MiniMMDiT
 
@@ -69,24 +71,25 @@ class MiniEditor:
 
         recorder = None if call.record is None else self._recorder(call, text, working)
         with nullcontext() if recorder is None else observing(self.transformer, recorder):
-            field = edit_field(
+            last = sampled(
                 self.transformer, self.text_encoder, working, text,
                 steps=call.steps, guidance=call.guidance, seeds=[call.seed], on_step=preview,
             )  # fmt: skip
+        field = ensemble(last.estimate, last.field, last.noisy, working)
         edited = carry(field, working, source)
         maps = None if recorder is None else recorder.maps()
         return FamilyOutput(images.to_image(edited), _warnings(text, source, edited), maps)
 
     def _encoded(self, call: EditCall) -> TextFeatures:
         """The instruction, as strongly as it is to be followed."""
-        text = self.text_encoder.encode([call.instruction]).to(self.device)
+        text = self.text_encoder.encode([call.instruction], plainly=not call.literally).to(self.device)
         if not text.words[0]:
             raise ValueError(f"the instruction {call.instruction!r} holds no word; say in words what to do")
         if call.strength is None:
             return text
 
         def tokens(instruction: str) -> TextTokens:
-            encoded = self.text_encoder.encode([instruction]).to(self.device)
+            encoded = self.text_encoder.encode([instruction], plainly=not call.literally).to(self.device)
             return TextTokens(encoded.features[0], encoded.ids[0], encoded.mask[0])
 
         targets = [(tokens(other), value) for other, value in call.strength.targets(call.instruction)]
@@ -104,7 +107,21 @@ class MiniEditor:
         return Recorder(call.record, tokens, layers, self.transformer.config.heads, self.device)
 
 
-@torch.inference_mode()
+@dataclass(frozen=True)
+class LastStep:
+    """The sampler's last estimate, and how to make it of other views.
+
+    Args:
+        field: what the model estimated.
+        noisy: what it estimated it from.
+        estimate: see `mmdit.model.self_ensemble`.
+    """
+
+    field: EditField
+    noisy: Tensor
+    estimate: Estimate
+
+
 def edit_field(
     transformer: MiniMMDiT,
     text_encoder: TextEncoder,
@@ -118,19 +135,45 @@ def edit_field(
     on_step: Callable[[int, Tensor], None] | None = None,
 ) -> EditField:
     """Sample the edits of a batch of working pictures, (B, 3, height, width), one seed each."""
+    last = sampled(
+        transformer, text_encoder, working, text,
+        steps=steps, guidance=guidance, seeds=seeds, solver=solver, on_step=on_step,
+    )  # fmt: skip
+    return ensemble(last.estimate, last.field, last.noisy, working)
+
+
+@torch.inference_mode()
+def sampled(
+    transformer: MiniMMDiT,
+    text_encoder: TextEncoder,
+    working: Tensor,
+    text: TextFeatures,
+    *,
+    steps: int,
+    guidance: float,
+    seeds: list[int],
+    solver: Solver = "dpm++2m",
+    on_step: Callable[[int, Tensor], None] | None = None,
+) -> LastStep:
+    """The sampler's run, of the one view; arguments as for `edit_field`."""
     noise = torch.cat([
         torch.randn(working.shape[1:], generator=torch.Generator().manual_seed(seed))[None] for seed in seeds
     ]).to(working.device)  # fmt: skip
-    nothing = text_encoder.encode([""] * len(seeds)).to(working.device) if guidance != 1.0 else None
-    found: list[EditField] = []
+    texts = [text] if guidance == 1.0 else [text, text_encoder.encode([""] * len(seeds)).to(working.device)]
+    everything, found = torch.arange(len(seeds), device=working.device), list[LastStep]()
+
+    @torch.inference_mode()
+    def seen(noisy: Tensor, source: Tensor, chosen: Tensor, timestep: float) -> EditField:
+        moment = torch.full((len(source),), timestep, device=source.device)
+        fields = [
+            transformer(noisy, source, said.features[chosen], said.mask[chosen], timestep=moment).confined()
+            for said in texts
+        ]
+        return fields[0] if len(fields) == 1 else fields[1].mix(fields[0], guidance)
 
     def estimate(noisy: Tensor, timestep: float) -> Tensor:
-        moment = torch.full((len(seeds),), timestep, device=working.device)
-        field = transformer(noisy, working, text.features, text.mask, timestep=moment).confined()
-        if nothing is not None:
-            unconditional = transformer(noisy, working, nothing.features, nothing.mask, timestep=moment).confined()
-            field = unconditional.mix(field, guidance)
-        found[:] = [field]
+        field = seen(noisy, working, everything, timestep)
+        found[:] = [LastStep(field, noisy, partial(seen, timestep=timestep))]
         return field.apply(working).clamp(-1, 1)
 
     sample(estimate, noise, steps, solver, on_step)

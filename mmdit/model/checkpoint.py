@@ -31,8 +31,8 @@ def save(folder: str | Path, transformer: MiniMMDiT, text_encoder: TextEncoder) 
 
 
 def fingerprint(folder: str | Path) -> str:
-    """First 16 hex digits of the SHA-256 over every weight file, in the order of their names."""
+    """First 16 hex digits of the SHA-256 over the weights of both models, in the order of the files' names."""
     digest = hashlib.sha256()
-    for file in sorted(Path(folder).rglob("*.safetensors")):
+    for file in sorted(Path(folder).rglob("*model*.safetensors")):
         digest.update(file.read_bytes())
     return digest.hexdigest()[:16]

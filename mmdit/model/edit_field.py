@@ -39,8 +39,25 @@ class EditField:
         """The edited picture at the field's own resolution, not clamped; source is (B, 3, height, width)."""
         return source + self.gained(source, self.gain) + self.offset + self.softness * (soften(source) - source)
 
-    def mix(self, other: "EditField", weight: float) -> "EditField":
-        """self + weight · (other − self): the field whose result is that mixture of the two results."""
+    def part(self, rows: slice, columns: slice) -> "EditField":
+        """A rectangle of the picture, without `change`, whose patches are not cut."""
+        return EditField(*(whole[..., rows, columns] for whole in (self.gain, self.offset, self.softness)))
+
+    def of(self, chosen: Tensor) -> "EditField":
+        """Some of the batch, by number."""
+        return EditField(self.gain[chosen], self.offset[chosen], self.softness[chosen])
+
+    def replaced(self, chosen: Tensor, others: "EditField") -> "EditField":
+        """The batch with others in the place of some, by number."""
+        pairs = ((self.gain, others.gain), (self.offset, others.offset), (self.softness, others.softness))
+        return EditField(*(own.index_copy(0, chosen, other) for own, other in pairs))
+
+    def mix(self, other: "EditField", weight: float | Tensor) -> "EditField":
+        """self + weight · (other − self): the field whose result is that mixture of the two results.
+
+        Args:
+            weight: of all, or (B, 1, 1, 1).
+        """
         return EditField(
             torch.lerp(self.gain, other.gain, weight),
             torch.lerp(self.offset, other.offset, weight),

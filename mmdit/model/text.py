@@ -1,8 +1,9 @@
 """From an instruction to the features that the transformer reads.
 
 A small pretrained sentence encoder (all-MiniLM-L6-v2, Apache-2.0), frozen and stored in 8 bits. Each word piece
-gets two halves: what the piece means by itself and what it means in this sentence. Words that training never used
-are first read as others, if there is a lexicon. Knows nothing of pictures.
+gets two halves: what the piece means by itself and what it means in this sentence. Before that, an instruction that
+asks for an edit of the whole picture in roundabout words is read as plain ones, if there is a reader, and words that
+training never used as others, if there is a lexicon. Knows nothing of pictures.
 
 Axes: B batch, T token slots, C feature channels.
 """
@@ -14,13 +15,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import BertConfig, BertModel
 
+from mmdit.model import eight_bits
 from mmdit.model.lexicon import LEXICON_FILE, Lexicon
+from mmdit.model.reader import LAYERS, READER_FILE, Reader
 
 MAX_TOKENS = 20
 """Word pieces of an instruction that the editor reads; training never showed it more."""
@@ -35,8 +37,8 @@ class TextFeatures:
         mask: (B, T), True for real tokens.
         words: per instruction, its words with the token slots each one, or what it is read as, takes.
         truncated: per instruction, the words beyond `MAX_TOKENS` that were not read.
-        read_as: per instruction, each word that the lexicon replaced, with what it was read as; only words that were
-            read, each pair once.
+        read_as: per instruction, the whole of it or each word that was replaced, with what it was read as; only words
+            that were read, each pair once.
     """
 
     features: Tensor
@@ -57,13 +59,16 @@ def normalise(instruction: str) -> str:
 
 
 class TextEncoder(nn.Module):
-    """The frozen encoder, its tokenizer and, if it has one, its lexicon."""
+    """The frozen encoder, its tokenizer and, if it has them, its lexicon and its reader."""
 
-    def __init__(self, config: BertConfig, tokenizer: Tokenizer, lexicon: Lexicon | None = None) -> None:
+    def __init__(
+        self, config: BertConfig, tokenizer: Tokenizer, lexicon: Lexicon | None = None, reader: Reader | None = None
+    ) -> None:
         super().__init__()
         self.bert = BertModel(config, add_pooling_layer=False)
         self.tokenizer = tokenizer
         self.lexicon = lexicon
+        self.reader = reader
         self.requires_grad_(False).eval()
 
     @property
@@ -74,19 +79,20 @@ class TextEncoder(nn.Module):
     def from_pretrained(cls, folder: str | Path) -> "TextEncoder":
         """Read config.json, tokenizer.json, model.safetensors (float, or int8 rows with ``.scale``).
 
-        A lexicon.json beside them is used, too.
+        A lexicon.json and a reader.safetensors beside them are used, too.
         """
         folder = Path(folder)
         tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         tokenizer.no_padding()
         tokenizer.no_truncation()
         config = BertConfig(**json.loads((folder / "config.json").read_text()))
-        lexicon = folder / LEXICON_FILE
-        encoder = cls(config, tokenizer, Lexicon.from_file(lexicon) if lexicon.is_file() else None)
-        stored = load_file(folder / "model.safetensors")
-        encoder.bert.load_state_dict(
-            {name: _dequantise(name, stored) for name in stored if not name.endswith(".scale")}
-        )
+        lexicon, reader = folder / LEXICON_FILE, folder / READER_FILE
+        encoder = cls(
+            config, tokenizer,
+            Lexicon.from_file(lexicon) if lexicon.is_file() else None,
+            Reader.from_file(reader) if reader.is_file() else None,
+        )  # fmt: skip
+        encoder.bert.load_state_dict(eight_bits.load(folder / "model.safetensors"))
         return encoder
 
     def save_pretrained(self, folder: str | Path) -> None:
@@ -95,36 +101,61 @@ class TextEncoder(nn.Module):
         folder.mkdir(parents=True, exist_ok=True)
         self.tokenizer.save(str(folder / "tokenizer.json"))
         (folder / "config.json").write_text(self.bert.config.to_json_string())
-        tensors: dict[str, Tensor] = {}
-        for name, weight in self.bert.state_dict().items():
-            tensors |= _quantise(name, weight)
-        save_file(tensors, folder / "model.safetensors")
+        eight_bits.save(self.bert.state_dict(), folder / "model.safetensors")
         if self.lexicon is not None:
             self.lexicon.save(folder / LEXICON_FILE)
+        if self.reader is not None:
+            self.reader.save(folder / READER_FILE)
 
-    def encode(self, instructions: list[str], slots: int | None = None) -> TextFeatures:
+    def encode(self, instructions: list[str], slots: int | None = None, plainly: bool = False) -> TextFeatures:
         """Features of each instruction, padded to ``slots`` tokens (default: the longest of the batch).
 
         An empty instruction is allowed and has no real token: it is the unconditional input of guidance.
+
+        Args:
+            plainly: whether the reader may put plain words in the place of a whole instruction; the result's words are
+                the plain ones then.
         """
         said = [normalise(instruction).split() for instruction in instructions]
+        wholes = self._plain_words(said) if plainly and self.reader is not None else [None] * len(said)
+        said = [own if whole is None else whole.split() for own, whole in zip(said, wholes, strict=True)]
         read = said if self.lexicon is None else [self.lexicon.read(words) for words in said]
         encodings = [self.tokenizer.encode(" ".join(words)) for words in read]
         kept = [encoding.ids[1:-1][:MAX_TOKENS] for encoding in encodings]
         words, truncated, read_as = [], [], []
-        for own, replaced, encoding, ids in zip(said, read, encodings, kept, strict=True):
+        given = zip(instructions, wholes, said, read, encodings, kept, strict=True)
+        for instruction, whole, own, replaced, encoding, ids in given:
             spans = list(zip(own, replaced, _word_spans(encoding.offsets[1:-1], replaced), strict=True))
             spans = [triple for triple in spans if triple[2].start < triple[2].stop]
             words.append(tuple((word, span) for word, _, span in spans if span.stop <= len(ids)))
             truncated.append(tuple(word for word, _, span in spans if span.stop > len(ids)))
-            pairs = ((word, other) for word, other, span in spans if span.stop <= len(ids) and word != other)
-            read_as.append(tuple(dict.fromkeys(pairs)))
+            pairs = [(word, other) for word, other, span in spans if span.stop <= len(ids) and word != other]
+            read_as.append(tuple(dict.fromkeys([(instruction, whole)] if whole else pairs)))
         slots = slots or max(1, max(len(ids) for ids in kept))
         features, ids, mask = self._features(kept, slots)
         return TextFeatures(features, ids, mask, tuple(words), tuple(truncated), tuple(read_as))
 
     @torch.inference_mode()
-    def _features(self, pieces: list[list[int]], slots: int) -> tuple[Tensor, Tensor, Tensor]:
+    def states(self, instructions: list[str]) -> tuple[Tensor, Tensor]:
+        """What the reader reads: (B, T, L, C) hidden states of the layers `LAYERS`, (B, T) mask.
+
+        Args:
+            instructions: normalised; the first `MAX_TOKENS` tokens count, and the encoder's own at both ends.
+        """
+        pieces = [self.tokenizer.encode(instruction).ids[1:-1][:MAX_TOKENS] for instruction in instructions]
+        ids, mask = self._padded(pieces, max(map(len, pieces), default=0))
+        hidden = self.bert(input_ids=ids, attention_mask=mask.long(), output_hidden_states=True).hidden_states
+        return torch.stack([hidden[layer] for layer in LAYERS], dim=2), mask
+
+    def _plain_words(self, said: list[list[str]]) -> list[str | None]:
+        """What each instruction is read as by the reader; what names an object that can be edited is left to itself."""
+        things = frozenset() if self.lexicon is None else self.lexicon.things
+        texts = [" ".join(words) for words in said]
+        read = self.reader.read(texts, *self.states(texts))
+        return [whole if words and not things & set(words) else None for words, whole in zip(said, read, strict=True)]
+
+    def _padded(self, pieces: list[list[int]], slots: int) -> tuple[Tensor, Tensor]:
+        """(B, slots + 2) ids between the encoder's own marks, and their mask."""
         device = self.bert.embeddings.word_embeddings.weight.device
         start, end = (self.tokenizer.token_to_id(token) for token in ("[CLS]", "[SEP]"))
         ids = torch.zeros(len(pieces), slots + 2, dtype=torch.long, device=device)
@@ -132,6 +163,12 @@ class TextEncoder(nn.Module):
         for row, tokens in enumerate(pieces):
             ids[row, : len(tokens) + 2] = torch.tensor([start, *tokens, end], device=device)
             mask[row, : len(tokens) + 2] = True
+        return ids, mask
+
+    @torch.inference_mode()
+    def _features(self, pieces: list[list[int]], slots: int) -> tuple[Tensor, Tensor, Tensor]:
+        ids, mask = self._padded(pieces, slots)
+        device = ids.device
         in_sentence = self.bert(input_ids=ids, attention_mask=mask.long()).last_hidden_state[:, 1:-1]
         alone = self.bert.embeddings.word_embeddings(ids[:, 1:-1])
         features = torch.cat([_unit_variance(alone), _unit_variance(in_sentence)], dim=-1)
@@ -157,19 +194,3 @@ def _word_spans(offsets: list[tuple[int, int]], words: list[str]) -> list[slice]
         spans.append(slice(first, slot))
         begin = end + 1
     return spans
-
-
-def _quantise(name: str, weight: Tensor) -> dict[str, Tensor]:
-    if weight.ndim != 2:
-        return {name: weight.half() if weight.is_floating_point() else weight}
-    scale = (weight.abs().amax(dim=1, keepdim=True).clamp_min(1e-8) / 127).half()
-    rows = (weight / scale.float()).round().clamp(-127, 127).to(torch.int8)
-    return {name: rows, f"{name}.scale": scale}
-
-
-def _dequantise(name: str, stored: dict[str, Tensor]) -> Tensor:
-    scale = stored.get(f"{name}.scale")
-    weight = stored[name]
-    if scale is not None:
-        return weight.float() * scale.float()
-    return weight.float() if weight.is_floating_point() else weight

@@ -162,7 +162,8 @@ def requests(request: "EditRequest", series: Series, loras: "Sequence[LoraWeight
     made = []
     for variant in series.variants:
         pairs = zip(loras, variant.weights, strict=True)
-        made.append(replace(request, loras=[replace(lora, weight=w) for lora, w in pairs if w is not None]))
+        stack = [replace(lora, weight=w) for lora, w in pairs if w is not None]
+        made.append(replace(request, loras=stack, literally=True))  # the words mean the same in all of them
     return made
 
 
