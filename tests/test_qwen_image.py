@@ -1,8 +1,6 @@
 """Qwen-Image-Edit and Edit-Plus as families, held against their pipelines called directly."""
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -11,7 +9,14 @@ import pytest
 import torch
 from diffusers import DiffusionPipeline
 from PIL import Image
-from tiny_checkpoints import PROMPT, VOCABULARY_PROMPTS, build, small_references, told_of_vision_tokens
+from tiny_checkpoints import (
+    PROMPT,
+    VOCABULARY_PROMPTS,
+    build,
+    small_references,
+    told_of_vision_tokens,
+    transformer_calls,
+)
 
 from mmdit.attention.spec import RecordError, RecordSpec
 from mmdit.families.family import EditCall
@@ -67,17 +72,6 @@ def directly(pipeline: DiffusionPipeline, call: EditCall, **arguments: Any) -> I
             generator=torch.Generator().manual_seed(call.seed), **negative, **prompt, **arguments,
         ).images[0]  # fmt: skip
     return made if made.size == call.pictures[0].size else made.resize(call.pictures[0].size, Image.Resampling.LANCZOS)
-
-
-@contextmanager
-def seen(pipeline: DiffusionPipeline) -> Iterator[list[dict[str, Any]]]:
-    """The keywords of every call of the transformer within it."""
-    calls: list[dict[str, Any]] = []
-    hook = pipeline.transformer.register_forward_pre_hook(lambda _, __, words: calls.append(words), with_kwargs=True)
-    try:
-        yield calls
-    finally:
-        hook.remove()
 
 
 # ---- the same as the pipeline ----
@@ -170,7 +164,7 @@ def test_four_references_keep_the_first_ones_shape() -> None:
     sizes = [(120, 80), (80, 120), (50, 50), (300, 60)]
     pictures = [picture(*size, seed) for seed, size in enumerate(sizes)]
     call = edit_call(PLUS, *pictures, resolution=96, steps=1, record=RecordSpec())
-    with seen(family(PLUS).pipeline) as calls:
+    with transformer_calls(family(PLUS).pipeline) as calls:
         output = family(PLUS).edit(call)
     assert output.image.size == (120, 80)
     assert call.working[0] > call.working[1]
@@ -189,7 +183,7 @@ def test_the_layout_is_the_pipelines(name: str, size: tuple[int, int], resolutio
     """Grids as the rotary embedding gets them; the edited picture's is the target's."""
     others = [picture(48, 48, 1), picture(*size, 2)] if name == PLUS else []
     call = edit_call(name, picture(*size), *others, resolution=resolution, steps=1, record=RecordSpec())
-    with seen(family(name).pipeline) as calls:
+    with transformer_calls(family(name).pipeline) as calls:
         streams = family(name).edit(call).maps.streams
     conditional, unconditional = calls
     shapes = conditional["img_shapes"][0]
@@ -372,7 +366,7 @@ def test_a_cancelled_edit_ends_within_the_step(name: str, recording: bool) -> No
         done.append(step)
         raise KeyboardInterrupt
 
-    with seen(family(name).pipeline) as calls, pytest.raises(KeyboardInterrupt):
+    with transformer_calls(family(name).pipeline) as calls, pytest.raises(KeyboardInterrupt):
         family(name).edit(call, stop)
     assert done == [1] and len(calls) == 2  # with and without the instruction
     assert same(family(name).edit(edit_call(name, steps=3)).image, plain)

@@ -1,8 +1,6 @@
 """Step1X-Edit as a family: its loop against straight-line arithmetic, its passes, pictures, text and reasoning."""
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 from itertools import pairwise
@@ -12,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny_checkpoints import PROMPT, build
+from tiny_checkpoints import PROMPT, build, transformer_calls
 from torch import Tensor
 
 from mmdit.attention.spec import RecordSpec
@@ -59,17 +57,6 @@ def pixels(image: Image.Image) -> np.ndarray:
 
 def same(one: Image.Image, other: Image.Image) -> bool:
     return np.array_equal(pixels(one), pixels(other))
-
-
-@contextmanager
-def seen(editing: Step1X) -> Iterator[list[dict[str, Any]]]:
-    """The keywords of every call of the transformer within it."""
-    calls: list[dict[str, Any]] = []
-    hook = editing.transformer.register_forward_pre_hook(lambda _, __, words: calls.append(words), with_kwargs=True)
-    try:
-        yield calls
-    finally:
-        hook.remove()
 
 
 # ---- the loop ----
@@ -175,11 +162,11 @@ def test_one_batch_is_two_passes() -> None:
     editing = Step1X(family("step1x_edit").pipeline, "some weights")
     assert not editing.guides_in_one_batch  # on a CPU
     call = edit_call(record=RecordSpec(steps="all"))
-    with seen(editing) as calls:
+    with transformer_calls(editing.pipeline) as calls:
         apart = editing.edit(call)
     assert [len(words["hidden_states"]) for words in calls] == [1, 1, 1, 1]
     editing.guides_in_one_batch = True
-    with seen(editing) as calls:
+    with transformer_calls(editing.pipeline) as calls:
         together = editing.edit(call)
     assert [len(words["hidden_states"]) for words in calls] == [2, 2]
     assert np.abs(pixels(apart.image) - pixels(together.image)).max() <= 1
@@ -219,7 +206,7 @@ def test_memory_decides_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_second_picture_stands_to_the_right_of_the_first(name: str) -> None:
     editing = family(name)
     call = edit_call(picture(80, 56), picture(40, 90, 1), record=RecordSpec())
-    with seen(editing) as calls:
+    with transformer_calls(editing.pipeline) as calls:
         output = editing.edit(call)
     assert output.warnings == (BESIDE,) and output.image.size == (80, 56)
     target, first, second = output.maps.streams

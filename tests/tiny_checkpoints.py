@@ -224,6 +224,17 @@ def small_references() -> Iterator[None]:
 
 
 @contextmanager
+def transformer_calls(pipeline: DiffusionPipeline) -> Iterator[list[dict[str, Any]]]:
+    """The keywords of every call of the transformer within it."""
+    calls: list[dict[str, Any]] = []
+    hook = pipeline.transformer.register_forward_pre_hook(lambda _, __, words: calls.append(words), with_kwargs=True)
+    try:
+        yield calls
+    finally:
+        hook.remove()
+
+
+@contextmanager
 def told_of_vision_tokens(text_encoder: nn.Module) -> Iterator[None]:
     """Within it Qwen2.5-VL knows which tokens are vision tokens, so that transformers places them in their rows and
     columns, as in training: diffusers 0.42 does not tell it, and transformers 5 then counts them as text.
@@ -339,7 +350,6 @@ def _qwen_image_edit(pipeline_class: type[DiffusionPipeline]) -> DiffusionPipeli
     """Qwen-Image-Edit or Edit-Plus: they differ in the pipeline's code, not in its parts."""
     tokenizer = _qwen_tokenizer()
     channels = 4
-    image_processor = Qwen2VLImageProcessor(size={"shortest_edge": 28**2, "longest_edge": 56**2})
     return pipeline_class(
         scheduler=FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True),
         vae=AutoencoderKLQwenImage(
@@ -353,12 +363,7 @@ def _qwen_image_edit(pipeline_class: type[DiffusionPipeline]) -> DiffusionPipeli
         ),
         text_encoder=_qwen_vision_language_model(tokenizer),
         tokenizer=tokenizer,
-        processor=Qwen2VLProcessor(
-            image_processor=image_processor,
-            tokenizer=tokenizer,
-            video_processor=Qwen2VLVideoProcessor(),
-            chat_template=tokenizer.chat_template,
-        ),
+        processor=_qwen_processor(Qwen2VLProcessor, tokenizer),
         transformer=QwenImageTransformer2DModel(
             patch_size=2,
             in_channels=4 * channels,
@@ -408,17 +413,11 @@ def _flux2() -> Flux2Pipeline:
 def _step1x_edit(pipeline_class: type[Step1XEditPipeline]) -> Step1XEditPipeline:
     """Version 1.1 or 1.2, with no system message in its chats and the vision tokens of a real one: 256 at least."""
     tokenizer = _qwen_tokenizer()
-    image_processor = Qwen2VLImageProcessor(size={"shortest_edge": 28**2, "longest_edge": 56**2})
     return pipeline_class(
         scheduler=FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True),
         vae=_vae(),
         text_encoder=_qwen_vision_language_model(tokenizer),
-        processor=Qwen2_5_VLProcessor(
-            image_processor=image_processor,
-            tokenizer=tokenizer,
-            video_processor=Qwen2VLVideoProcessor(),
-            chat_template=tokenizer.chat_template,
-        ),
+        processor=_qwen_processor(Qwen2_5_VLProcessor, tokenizer),
         transformer=Step1XEditTransformer2DModel(
             in_channels=16,
             num_layers=2,
@@ -693,6 +692,18 @@ def _t5_tokenizer() -> T5Tokenizer:
     pieces |= {f"▁{word}": -4.0 for word in words}
     pieces |= {letter: -8.0 for letter in string.printable if not letter.isspace()}
     return T5Tokenizer(vocab=list(pieces.items()), extra_ids=0, model_max_length=512)
+
+
+def _qwen_processor(
+    kind: type[Qwen2VLProcessor] | type[Qwen2_5_VLProcessor], tokenizer: Qwen2Tokenizer
+) -> Qwen2VLProcessor | Qwen2_5_VLProcessor:
+    """Pictures of at most four vision tokens, unless it is asked for more."""
+    return kind(
+        image_processor=Qwen2VLImageProcessor(size={"shortest_edge": 28**2, "longest_edge": 56**2}),
+        tokenizer=tokenizer,
+        video_processor=Qwen2VLVideoProcessor(),
+        chat_template=tokenizer.chat_template,
+    )
 
 
 def _qwen_tokenizer() -> Qwen2Tokenizer:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mmdit.attention.layout import TokenLayout
 from mmdit.families.family import EditCall, Traits
-from mmdit.families.pipeline import EncodedText, PipelineFamily
+from mmdit.families.pipeline import EncodedText, PipelineFamily, unpacked
 from mmdit.families.words import unread_words, words_with_slots
 
 TEXT_SLOTS = 512
@@ -72,10 +72,7 @@ class Flux(PipelineFamily):
 
     def latent_picture(self, latents: Tensor, working: tuple[int, int]) -> Tensor:
         """Unpacked and unscaled."""
-        width, height = working
-        pipeline, config = self.pipeline, self.pipeline.vae.config
-        unpacked = pipeline._unpack_latents(latents, height, width, pipeline.vae_scale_factor)
-        return unpacked / config.scaling_factor + config.shift_factor
+        return unpacked(self.pipeline, latents, working)
 
     def latents_of(self, picture: Image.Image) -> Tensor:
         """Scaled and packed."""

@@ -75,8 +75,7 @@ class MiniEditor:
                 self.transformer, self.text_encoder, working, text,
                 steps=call.steps, guidance=call.guidance, seeds=[call.seed], on_step=preview,
             )  # fmt: skip
-        field = ensemble(last.estimate, last.field, last.noisy, working)
-        edited = carry(field, working, source)
+        edited = carry(last.refined(working), working, source)
         maps = None if recorder is None else recorder.maps()
         return FamilyOutput(images.to_image(edited), _warnings(text, source, edited), maps)
 
@@ -121,6 +120,10 @@ class LastStep:
     noisy: Tensor
     estimate: Estimate
 
+    def refined(self, working: Tensor) -> EditField:
+        """The edit of ``working``, from several views of it."""
+        return ensemble(self.estimate, self.field, self.noisy, working)
+
 
 def edit_field(
     transformer: MiniMMDiT,
@@ -135,11 +138,10 @@ def edit_field(
     on_step: Callable[[int, Tensor], None] | None = None,
 ) -> EditField:
     """Sample the edits of a batch of working pictures, (B, 3, height, width), one seed each."""
-    last = sampled(
+    return sampled(
         transformer, text_encoder, working, text,
         steps=steps, guidance=guidance, seeds=seeds, solver=solver, on_step=on_step,
-    )  # fmt: skip
-    return ensemble(last.estimate, last.field, last.noisy, working)
+    ).refined(working)  # fmt: skip
 
 
 @torch.inference_mode()

@@ -286,6 +286,14 @@ class _Taken(Exception):  # noqa: N818
     """Ends a pipeline's loop before its first step."""
 
 
+def unpacked(pipeline: Any, latents: Tensor, working: tuple[int, int]) -> Tensor:
+    """FLUX.1's packed latents at (width, height) as (1, C, rows, columns) on the encoder's own scale."""
+    width, height = working
+    config = pipeline.vae.config
+    cells = pipeline._unpack_latents(latents, height, width, pipeline.vae_scale_factor)
+    return cells / config.scaling_factor + config.shift_factor
+
+
 def resized(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
     """The picture at (width, height), as it is when it has that size already."""
     return picture if picture.size == size else picture.resize(size, Image.Resampling.LANCZOS)

@@ -18,7 +18,7 @@ from mmdit.attention.spec import Pass
 from mmdit.families.family import EditCall, FamilyOutput, OnStep, Speed, Traits, fit_area
 from mmdit.families.machine import measure
 from mmdit.families.needs import Needs
-from mmdit.families.pipeline import EncodedText, PipelineFamily, resized
+from mmdit.families.pipeline import EncodedText, PipelineFamily, resized, unpacked
 from mmdit.families.step1x_edit.conditioning import Reading
 from mmdit.families.step1x_edit.pipeline import TOKEN_SIDE
 from mmdit.families.step1x_edit.reasoning import MOST_TRIES, reflect, think
@@ -155,10 +155,7 @@ class Step1X(PipelineFamily):
 
     def latent_picture(self, latents: Tensor, working: tuple[int, int]) -> Tensor:
         """Unpacked and unscaled."""
-        width, height = working
-        pipeline, config = self.pipeline, self.pipeline.vae.config
-        unpacked = pipeline._unpack_latents(latents, height, width, pipeline.vae_scale_factor)
-        return unpacked / config.scaling_factor + config.shift_factor
+        return unpacked(self.pipeline, latents, working)
 
     def latents_of(self, picture: Image.Image) -> Tensor:
         """Scaled and packed."""

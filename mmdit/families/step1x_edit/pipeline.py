@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -62,10 +62,12 @@ class Step1XEditPipeline(DiffusionPipeline):
     """Versions 1.0 and 1.1.
 
     Args:
-        version: of `VERSIONS`; published folders of 1.1 do not say it.
+        version: of `VERSIONS`; None for the one that published folders, which do not say it, have under this class's
+            name.
     """
 
     model_cpu_offload_seq = "text_encoder->transformer->vae"
+    published_version: ClassVar[str] = "1.1"
 
     def __init__(
         self,
@@ -74,9 +76,10 @@ class Step1XEditPipeline(DiffusionPipeline):
         text_encoder: Qwen2_5_VLForConditionalGeneration,
         processor: Any,
         transformer: Step1XEditTransformer2DModel,
-        version: str = "1.1",
+        version: str | None = None,
     ) -> None:
         super().__init__()
+        version = version or self.published_version
         if version not in VERSIONS:
             raise ValueError(f"Step1X-Edit has no version {version!r}; there are {', '.join(VERSIONS)}")
         self.register_modules(
@@ -96,10 +99,9 @@ class Step1XEditPipeline(DiffusionPipeline):
         """
         models = {name: parts[name] for name in ("vae", "text_encoder", "transformer")}
         said = json.loads((Path(folder) / "model_index.json").read_text(encoding="utf-8"))
-        version = {"version": said["version"]} if "version" in said else {}
         scheduler = FlowMatchEulerDiscreteScheduler.from_pretrained(folder, subfolder="scheduler")
         processor = AutoProcessor.from_pretrained(Path(folder) / "processor", local_files_only=True)
-        return cls(scheduler=scheduler, processor=processor, **models, **version)
+        return cls(scheduler=scheduler, processor=processor, version=said.get("version"), **models)
 
     @property
     def version(self) -> Version:
@@ -300,16 +302,7 @@ class Step1XEditPipeline(DiffusionPipeline):
 class Step1XEditPipelineV1P2(Step1XEditPipeline):
     """Version 1.2, under the name that its published folders have."""
 
-    def __init__(
-        self,
-        scheduler: FlowMatchEulerDiscreteScheduler,
-        vae: AutoencoderKL,
-        text_encoder: Qwen2_5_VLForConditionalGeneration,
-        processor: Any,
-        transformer: Step1XEditTransformer2DModel,
-        version: str = "1.2",
-    ) -> None:
-        super().__init__(scheduler, vae, text_encoder, processor, transformer, version)
+    published_version: ClassVar[str] = "1.2"
 
 
 def _normalised(difference: Tensor, wanted: bool) -> Tensor:
