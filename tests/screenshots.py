@@ -10,6 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -52,6 +53,13 @@ def main(folder: Path) -> None:
             process.wait(30)
 
 
+def shrink(folder: Path) -> None:
+    """256 colours are enough for a page, and a third of the bytes, but for maps, in which bands would be seen."""
+    for name in SIZES:
+        file = folder / f"{name}.png"
+        Image.open(file).convert("RGB").quantize(256).save(file, optimize=True)
+
+
 def edit_example(page: Page, name: str) -> None:
     """Take an example and wait until its edit is on show."""
     page.click(f"#examples [data-name='{name}']")
@@ -65,4 +73,6 @@ def edit_example(page: Page, name: str) -> None:
 
 if __name__ == "__main__":
     TARGET.mkdir(exist_ok=True)
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else TARGET)
+    made = Path(sys.argv[1]) if len(sys.argv) > 1 else TARGET
+    main(made)
+    shrink(made)
