@@ -29,7 +29,11 @@ NAMES = (
 )  # fmt: skip
 
 
-@pytest.fixture(scope="module", params=NAMES)
+QUICK = ("flux_kontext", "flux2_klein", "qwen_image_edit_plus", "stable_diffusion_3", "step1x_edit")
+EVERY_NAME = [pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in NAMES]
+
+
+@pytest.fixture(scope="module", params=EVERY_NAME)
 def family(request: pytest.FixtureRequest) -> PipelineFamily:
     if request.param == "flux_image_to_image":
         pipeline = FluxImg2ImgPipeline(**build("flux_kontext").components)
@@ -114,7 +118,13 @@ def test_what_the_transformer_is_told_is_what_an_edit_tells_it(
         assert torch.allclose(told["hidden_states"][:, length : 2 * length], latents, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["flux_kontext", "qwen_image_edit_plus", "stable_diffusion_3"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "flux_kontext",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("qwen_image_edit_plus", "stable_diffusion_3")),
+    ],
+)
 def test_a_lora_is_trained_and_loaded_by_the_command_and_the_editor(
     name: str, pairs_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -69,6 +69,7 @@ def test_the_kernel_that_is_asked_for_is_used_but_not_to_record(
     assert _AttentionBackendRegistry._active_backend == AttentionBackendName.NATIVE
 
 
+@pytest.mark.slow
 def test_compiled_blocks_make_the_same_edit(folder: Path, request_: EditRequest) -> None:
     plain = np.asarray(load_editor(folder, "cpu").edit(request_).image, dtype=int)
     editor = load_editor(folder, "cpu", speed=Speed(compile=True))
