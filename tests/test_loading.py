@@ -220,9 +220,7 @@ def test_a_loaded_pipeline_edits_as_diffusers_own(family: str, tmp_path: Path) -
     kind = pipeline_class(located.pipeline)
     loaded = load_pipeline(located, kind, FULL)
     parts = {}
-    if family.startswith(
-        "step1x"
-    ):  # diffusers finds no class of ours; rounding depends on how weights lie
+    if family.startswith("step1x"):  # diffusers finds no class of ours; rounding depends on how weights lie
         modules = {name: part for name, part in loaded.components.items() if isinstance(part, torch.nn.Module)}
         parts = {name: type(part).from_pretrained(tmp_path / name) for name, part in modules.items()}
     own = kind.from_pretrained(tmp_path, **parts)
