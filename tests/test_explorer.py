@@ -485,6 +485,22 @@ def test_keys(page, served: Served) -> None:
 
 
 @pytest.mark.browser
+def test_two_keys_in_one_frame(page, served: Served) -> None:
+    """The second is back to all layers, which has no thumbnail to scroll to: no error, and the mean is shown."""
+    page.evaluate(
+        """() => new Promise(done => {
+            for (const key of ['ArrowRight', 'ArrowLeft']) {
+                document.querySelector('.explorer').dispatchEvent(new KeyboardEvent('keydown', {key, bubbles: true}));
+            }
+            requestAnimationFrame(() => requestAnimationFrame(done));
+        })"""
+    )
+    settled(page)
+    assert page.input_value(".layer") == "-1"
+    assert_shows(page, served.maps.heatmap(3, layers=served.maps.best_layers()))
+
+
+@pytest.mark.browser
 def test_where_a_marked_patch_was_copied_from(page, served: Served) -> None:
     page.check(".copied")
     click_patch(page, "target", 2, 4, (8, 12))  # beside the marked (2, 3)

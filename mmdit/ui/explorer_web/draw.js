@@ -127,12 +127,13 @@ function drawStripSoon() {
   if (!block || wish === drawnStrip) return;
   drawnStrip = wish;
   const order = view.ranked ? ranking(view.strip).order : header.layers.map((_, layer) => layer);
+  const pictures = thumbnails.map(button => button.firstChild);
   const item = view.word, colours = colourTable(view.colours), top = view.shared ? sharedTop(block, item) : null;
   arrange(order);
   const next = from => {
     if (wish !== drawnStrip) return;  // overtaken
     for (const layer of order.slice(from, from + THUMBNAILS_A_FRAME)) {
-      paintThumbnail(thumbnails[layer].firstChild, block, layer, item, top ?? block.scales[layer][item], colours);
+      paintThumbnail(pictures[layer], block, layer, item, top ?? block.scales[layer][item], colours);
     }
     if (from + THUMBNAILS_A_FRAME < order.length) requestAnimationFrame(() => next(from + THUMBNAILS_A_FRAME));
     else element.dataset.strip = wish;
@@ -154,9 +155,10 @@ function arrange(order) {
 }
 
 function showCurrentThumbnail() {
-  if (view.layer === MEAN) return;
+  const button = thumbnails[view.layer], margin = 4;  // of the layer now: the frame may come after another change
+  if (!button) return;
   requestAnimationFrame(() => {
-    const strip = find('.layers'), button = thumbnails[view.layer], margin = 4;
+    const strip = find('.layers');
     const {offsetLeft: left, offsetTop: top, offsetWidth: width, offsetHeight: height} = button;
     strip.scrollLeft = clamp(strip.scrollLeft, left + width + margin - strip.clientWidth, left - margin);
     strip.scrollTop = clamp(strip.scrollTop, top + height + margin - strip.clientHeight, top - margin);
