@@ -32,6 +32,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; default: this machine only")
     parser.add_argument("--port", type=int, help="default: 7860, or the next one that is free")
     parser.add_argument("--outputs", type=Path, default=Path("outputs"), help="folder where results are kept")
+    parser.add_argument(
+        "--outputs-limit", default="5GB", metavar="SIZE",
+        help="how much the folder of results may hold, oldest removed first: 5GB, 750MB, …; 0 for no limit",
+    )  # fmt: skip
     return parser
 
 
@@ -69,11 +73,14 @@ def main() -> int:
         from mmdit.catalog import CATALOG, entry_of
         from mmdit.runtime.history import History
         from mmdit.runtime.jobs import Jobs
+        from mmdit.runtime.sizes import parse_size
         from mmdit.ui import page
 
         model = CATALOG.get(arguments.model) or entry_of(arguments.model)
         load = partial(_load, arguments)
-        with Jobs(load, History(arguments.outputs)) as jobs:
+        history = History(arguments.outputs, parse_size(arguments.outputs_limit))
+        history.remove_leftovers()
+        with Jobs(load, history) as jobs:
             page.serve(jobs, model, arguments.host, port)
     except (ValueError, OSError) as error:
         print(f"app.py: {' '.join(str(error).split())}", file=sys.stderr)

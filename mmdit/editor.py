@@ -353,6 +353,7 @@ class Editor:
             "reasoning": call.reasoning,
             "literally": call.literally,
             "working": list(call.working) if self.traits.resolution else None,
+            "references": len(call.pictures) - 1,
         }
         return {
             "model": self.entry.name,

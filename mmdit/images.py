@@ -106,8 +106,11 @@ def save_png(image: Image.Image, file: str | Path, settings: dict[str, Any]) -> 
 
 
 def read_settings(file: str | Path) -> dict[str, Any] | None:
-    """The settings that `save_png` wrote, or None for a picture without any."""
+    """The settings that `save_png` wrote, or None for a picture without any; decodes no pixel.
+
+    Raises:
+        OSError: no picture. SyntaxError, ValueError: a damaged one.
+    """
     with Image.open(file) as opened:
-        opened.load()
-        written = getattr(opened, "text", {}).get(SETTINGS_KEY)
+        written = opened.info.get(SETTINGS_KEY) if opened.format == "PNG" else None  # text before the pixels
     return json.loads(written) if written else None

@@ -73,7 +73,7 @@ def save_recording(history: History, maps: AttentionMaps | None, picture: Image.
     """An entry as an edit leaves it."""
     settings = {"instruction": INSTRUCTION, "seed": 1, "steps": 3, "size": list(picture.size)}
     edited = Image.eval(picture, lambda value: 255 - value)
-    return history.save(SimpleNamespace(image=edited, settings=settings, maps=maps), picture)
+    return history.save(SimpleNamespace(image=edited, settings=settings, maps=maps), [picture])
 
 
 # ---- bytes

@@ -88,8 +88,8 @@ def test_the_result_is_on_disk_before_the_job_is_done(jobs: Jobs, picture: Image
     states_while_saving = []
     save = jobs.history.save
 
-    def watched_save(result: EditResult, source: Image.Image):
-        entry = save(result, source)
+    def watched_save(result: EditResult, sources: list[Image.Image]):
+        entry = save(result, sources)
         states_while_saving.append((entry.result.is_file(), jobs.current().snapshot.state))
         return entry
 
@@ -251,7 +251,7 @@ def result(picture: Image.Image, seed: int) -> EditResult:
 
 
 def test_history_lists_the_newest_first_and_survives_a_restart(history: History, picture: Image.Image) -> None:
-    saved = [history.save(result(picture, seed), picture) for seed in range(5)]
+    saved = [history.save(result(picture, seed), [picture]) for seed in range(5)]
     assert len({entry.name for entry in saved}) == 5
     assert [entry.name for entry in saved] == sorted(entry.name for entry in saved)
     reopened = History(history.folder)
@@ -260,7 +260,7 @@ def test_history_lists_the_newest_first_and_survives_a_restart(history: History,
 
 
 def test_history_passes_over_what_is_not_its_own(history: History, picture: Image.Image) -> None:
-    entry = history.save(result(picture, 1), picture)
+    entry = history.save(result(picture, 1), [picture])
     folder = history.folder
     (folder / "20991231-235959-000000.png").write_bytes(entry.result.read_bytes()[:200])  # torn
     (folder / "20991231-235959-000000.source.png").write_bytes(entry.source.read_bytes())
@@ -277,7 +277,7 @@ def test_history_passes_over_what_is_not_its_own(history: History, picture: Imag
 def test_a_result_that_can_not_be_written_leaves_nothing_behind(
     history: History, picture: Image.Image, monkeypatch
 ) -> None:
-    entry = history.save(result(picture, 1), picture)
+    entry = history.save(result(picture, 1), [picture])
     save = Image.Image.save
 
     def fail_on_the_result(image: Image.Image, file: Path, **options: object) -> None:
@@ -287,21 +287,21 @@ def test_a_result_that_can_not_be_written_leaves_nothing_behind(
 
     monkeypatch.setattr(Image.Image, "save", fail_on_the_result)
     with pytest.raises(OSError, match="No space"):
-        history.save(result(picture, 2), picture)
+        history.save(result(picture, 2), [picture])
     monkeypatch.undo()
     assert history.latest(9) == [entry]
     assert set(history.folder.iterdir()) == {entry.result, entry.source}
 
 
 def test_a_deleted_result_is_gone(history: History, picture: Image.Image) -> None:
-    first, second = (history.save(result(picture, seed), picture) for seed in (1, 2))
+    first, second = (history.save(result(picture, seed), [picture]) for seed in (1, 2))
     second.result.unlink()
     assert history.latest(9) == [first]
     assert history.find(second.name) is None
 
 
 def test_the_source_is_kept_upright_and_without_transparency(history: History, picture: Image.Image) -> None:
-    entry = history.save(replace(result(picture, 1), warnings=("as is",)), picture.convert("RGBA"))
+    entry = history.save(replace(result(picture, 1), warnings=("as is",)), [picture.convert("RGBA")])
     with Image.open(entry.source) as source:
         assert source.mode == "RGB"
         assert source.size == picture.size

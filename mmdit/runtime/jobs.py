@@ -282,9 +282,9 @@ class Jobs:
             warnings: dict[str, None] = {}
             for request in requests:
                 result = editor.edit(request, on_step)
-                entry = self.history.save(result, request.images[0])
+                entry = self.history.save(result, request.images)
                 job.made(entry)
-                warnings |= dict.fromkeys(result.warnings)
+                warnings |= dict.fromkeys((*result.warnings, *self.history.trim()))
             job.end(JobState.DONE, entry=entry, warnings=tuple(warnings))
         except EditCancelled:
             job.end(JobState.CANCELLED)
