@@ -12,10 +12,11 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parent.parent
 LAYERS = (
     {"mmdit.images", "mmdit.catalog", "mmdit.hub_errors", "mmdit.attention.layout", "mmdit.attention.fused"},
-    {"mmdit.model"},
+    {"mmdit.model", "mmdit.region", "mmdit.alignment"},
     {"mmdit.attention", "mmdit.lora"},
-    {"mmdit.families"},
+    {"mmdit.families", "mmdit.finish"},
     {"mmdit.training"},
+    {"mmdit.request"},
     {"mmdit.editor"},
     {"mmdit.load", "mmdit.strip"},
     {"mmdit"},
