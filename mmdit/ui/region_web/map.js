@@ -1,0 +1,88 @@
+// ---- a word's map → a mask, as `Region.from_map` makes it: smooth, enlarge, threshold, grow
+
+function levelsOfMap({values, rows, columns}, {threshold, smooth, grow}, width, height) {
+  const enlarged = enlarge(smoothed(values, rows, columns, smooth), rows, columns, width, height);
+  const limit = threshold * enlarged.reduce((top, value) => value > top ? value : top, 0);
+  let inside = Uint8Array.from(enlarged, value => value > 0 && value >= limit ? 1 : 0);
+  if (grow) inside = grown(inside, width, height, grow);
+  return inside.map(marked => 255 * marked);
+}
+
+// Gaussian; sigma in patches; cut off at four of it, and at the border the outermost patches go on.
+function smoothed(values, rows, columns, sigma) {
+  const radius = Math.floor(4 * sigma + 0.5);
+  if (!radius) return values;
+  const weights = Array.from({length: 2 * radius + 1}, (_, i) => Math.exp(-((i - radius) ** 2) / (2 * sigma ** 2)));
+  const sum = weights.reduce((total, weight) => total + weight, 0);
+  const along = (from, count, lines, step, next) => {
+    const to = new Float64Array(from.length);
+    for (let line = 0; line < lines; line++) {
+      for (let i = 0; i < count; i++) {
+        let value = 0;
+        for (let k = -radius; k <= radius; k++) {
+          value += weights[k + radius] * from[line * next + clamp(i + k, 0, count - 1) * step];
+        }
+        to[line * next + i * step] = value / sum;
+      }
+    }
+    return to;
+  };
+  return along(along(values, rows, columns, columns, 1), columns, rows, 1, columns);
+}
+
+// Bilinear, patch centres where they belong.
+function enlarge(values, rows, columns, width, height) {
+  const between = (pixels, patches) => Array.from({length: pixels}, (_, pixel) => {
+    const at = clamp((pixel + 0.5) * patches / pixels - 0.5, 0, patches - 1), before = Math.floor(at);
+    return [before, Math.min(before + 1, patches - 1), at - before];
+  });
+  const across = between(width, columns), to = new Float32Array(width * height);
+  between(height, rows).forEach(([above, below, down], y) => {
+    const line = Float64Array.from({length: columns}, (_, column) =>
+      values[above * columns + column] * (1 - down) + values[below * columns + column] * down);
+    across.forEach(([left, right, share], x) => {
+      to[y * width + x] = line[left] + (line[right] - line[left]) * share;
+    });
+  });
+  return to;
+}
+
+// By a disc of |pixels|; what lies beyond the picture's border does not shrink it.
+function grown(inside, width, height, pixels) {
+  const target = pixels > 0 ? 1 : 0;
+  const near = squaredDistances(inside, target, width, height);
+  return inside.map((_, i) => (near[i] <= pixels ** 2 ? target : 1 - target));
+}
+
+// Exact, to the nearest pixel that equals the target (Felzenszwalb & Huttenlocher 2012).
+function squaredDistances(inside, target, width, height) {
+  const FAR = 1e12;
+  const all = Float64Array.from(inside, marked => (marked === target ? 0 : FAR));
+  const side = Math.max(width, height);
+  const line = new Float64Array(side), places = new Int32Array(side), bounds = new Float64Array(side + 1);
+  const pass = (start, step, count) => {
+    for (let i = 0; i < count; i++) line[i] = all[start + i * step];
+    let last = 0;
+    places[0] = 0;
+    bounds[0] = -Infinity;
+    bounds[1] = Infinity;
+    for (let q = 1; q < count; q++) {
+      const meet = () => (line[q] + q * q - line[places[last]] - places[last] ** 2) / (2 * (q - places[last]));
+      let at = meet();
+      while (at <= bounds[last]) {
+        last--;
+        at = meet();
+      }
+      places[++last] = q;
+      bounds[last] = at;
+      bounds[last + 1] = Infinity;
+    }
+    for (let q = 0, parabola = 0; q < count; q++) {
+      while (bounds[parabola + 1] < q) parabola++;
+      all[start + q * step] = (q - places[parabola]) ** 2 + line[places[parabola]];
+    }
+  };
+  for (let x = 0; x < width; x++) pass(x, width, height);
+  for (let y = 0; y < height; y++) pass(y * width, 1, width);
+  return all;
+}
