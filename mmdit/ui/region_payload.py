@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from mmdit.attention.maps import AttentionMaps, MapsError
+from mmdit.attention.maps import COPIED_FROM, AttentionMaps, MapsError
 from mmdit.ui import markup
 from mmdit.ui.explorer_payload import Shelf
 
@@ -137,9 +137,9 @@ def word_map(shelf: Shelf, asked: Any) -> dict[str, Any]:
 
 def _values(maps: AttentionMaps, asked: dict[str, Any]) -> np.ndarray:
     """Probabilities (row, column). Raises `MapsError`."""
-    direction, stream = asked.get("direction") or maps.directions[0], asked.get("stream") or maps.streams[0].name
-    if (direction, stream) not in maps.data or direction not in maps.directions:
-        raise MapsError(f"{str(direction)[:40]!r} over {str(stream)[:40]!r} was not recorded")
+    direction, stream = str(asked.get("direction") or maps.directions[0]), str(asked.get("stream") or "target")
+    if (direction, stream) not in maps.data or direction == COPIED_FROM:
+        raise MapsError(f"{direction[:40]!r} over {stream[:40]!r} was not recorded")
     counts = {"word": maps.words, "layer": maps.layers, "step": maps.steps, "head": maps.heads}
     at = {kind: _position(kind, asked.get(kind), len(among)) for kind, among in counts.items()}
     if at["word"] is None:

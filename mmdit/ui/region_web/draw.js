@@ -1,6 +1,7 @@
 // ---- drawing what is marked
 
 let frame = 0;
+let counted = null, share = 0;  // the levels whose sum is known, and it: 0 to 1
 const layer = document.createElement('canvas');
 
 function drawSoon() {
@@ -69,9 +70,10 @@ function setRange(selector, value, text) {
 }
 
 function shareText() {
-  const share = 100 * levels.reduce((sum, level) => sum + level, 0) / 255 / levels.length;
+  if (counted !== levels) share = levels.reduce((sum, level) => sum + level, 0) / 255 / levels.length;
+  counted = levels;
   if (!share) return 'Nothing is marked: the whole picture is edited.';
-  return `${share < 1 ? 'Less than 1' : Math.round(share)} % of the picture is marked; the rest stays as it is.`;
+  return `${share < 0.01 ? 'Less than 1' : Math.round(100 * share)} % of the picture is marked; the rest stays as it is.`;
 }
 
 function tell(text, error = false) {
