@@ -33,7 +33,7 @@ find('.painter').addEventListener('keydown', event => {
   event.preventDefault();
   action();
 });
-find('.bar').addEventListener('click', event => {
+find('.toolbar').addEventListener('click', event => {
   const {tool, action} = event.target.closest('button')?.dataset ?? {};
   if (tool) setTool(tool);
   if (action && !stroke) ACTIONS[action]();
@@ -60,7 +60,7 @@ async function open(next) {
   const mine = ++sending;
   const [width, height] = next.preview;
   picture = {width, height, full: next.size};
-  for (const canvas of [overlay, mask]) Object.assign(canvas, {width, height});
+  for (const canvas of [overlay, mask, layer]) Object.assign(canvas, {width, height});
   find('.frame').style.setProperty('--width', width);
   find('.frame').style.setProperty('--height', height);
   find('.frame img').src = next.picture;
@@ -96,6 +96,6 @@ function refresh() {
   else close();
 }
 
-new ResizeObserver(drawSoon).observe(overlay);
+new ResizeObserver(() => drawSoon()).observe(overlay);
 watch('value', refresh);
 refresh();

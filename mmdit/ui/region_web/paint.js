@@ -4,15 +4,21 @@ let stroke = null;  // {tool, erases, pointer, points}
 
 function begin(at, erases, pointer) {
   stroke = {tool: view.tool, erases: erases || view.tool === 'eraser', pointer, points: [at]};
-  if (paintsAsItGoes()) paintLine(at, at);
-  drawSoon();
+  follow(at, at);
 }
 
 function extend(at) {
   const before = stroke.points.at(-1);
   stroke.points.push(at);
-  if (paintsAsItGoes()) paintLine(before, at);
-  drawSoon();
+  follow(before, at);
+}
+
+function follow(from, to) {
+  if (!paintsAsItGoes()) return drawSoon();
+  paintLine(from, to);
+  const around = diameter() / 2 + 1;
+  drawSoon({left: Math.min(from.x, to.x) - around, top: Math.min(from.y, to.y) - around,
+            right: Math.max(from.x, to.x) + around, bottom: Math.max(from.y, to.y) + around});
 }
 
 function end() {
