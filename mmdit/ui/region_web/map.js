@@ -2,10 +2,11 @@
 
 function levelsOfMap({values, rows, columns}, {threshold, smooth, grow}, width, height) {
   const enlarged = enlarge(smoothed(values, rows, columns, smooth), rows, columns, width, height);
-  const limit = threshold * enlarged.reduce((top, value) => value > top ? value : top, 0);
-  let inside = Uint8Array.from(enlarged, value => value > 0 && value >= limit ? 1 : 0);
-  if (grow) inside = grown(inside, width, height, grow);
-  return inside.map(marked => 255 * marked);
+  let top = 0;
+  for (const value of enlarged) if (value > top) top = value;
+  const inside = new Uint8Array(width * height);
+  for (let i = 0; i < inside.length; i++) inside[i] = enlarged[i] > 0 && enlarged[i] >= threshold * top ? 255 : 0;
+  return grow ? grown(inside, width, height, grow) : inside;
 }
 
 // Gaussian; sigma in patches; cut off at four of it, and at the border the outermost patches go on.
@@ -32,32 +33,44 @@ function smoothed(values, rows, columns, sigma) {
 
 // Bilinear, patch centres where they belong.
 function enlarge(values, rows, columns, width, height) {
-  const between = (pixels, patches) => Array.from({length: pixels}, (_, pixel) => {
-    const at = clamp((pixel + 0.5) * patches / pixels - 0.5, 0, patches - 1), before = Math.floor(at);
-    return [before, Math.min(before + 1, patches - 1), at - before];
-  });
-  const across = between(width, columns), to = new Float32Array(width * height);
-  between(height, rows).forEach(([above, below, down], y) => {
-    const line = Float64Array.from({length: columns}, (_, column) =>
-      values[above * columns + column] * (1 - down) + values[below * columns + column] * down);
-    across.forEach(([left, right, share], x) => {
-      to[y * width + x] = line[left] + (line[right] - line[left]) * share;
-    });
-  });
-  return to;
+  const across = between(width, columns), down = between(height, rows);
+  const line = new Float64Array(columns + 1), enlarged = new Float32Array(width * height);
+  for (let y = 0, pixel = 0; y < height; y++) {
+    const above = down.before[y] * columns, below = Math.min(down.before[y] + 1, rows - 1) * columns;
+    for (let c = 0; c < columns; c++) line[c] = values[above + c] + (values[below + c] - values[above + c]) * down.share[y];
+    line[columns] = line[columns - 1];
+    for (let x = 0; x < width; x++) {
+      const left = across.before[x];
+      enlarged[pixel++] = line[left] + (line[left + 1] - line[left]) * across.share[x];
+    }
+  }
+  return enlarged;
+}
+
+// For each pixel of a side: the patch before it, and how far it is on the way to the next.
+function between(pixels, patches) {
+  const before = new Int32Array(pixels), share = new Float64Array(pixels);
+  for (let pixel = 0; pixel < pixels; pixel++) {
+    const at = clamp((pixel + 0.5) * patches / pixels - 0.5, 0, patches - 1);
+    before[pixel] = Math.floor(at);
+    share[pixel] = at - before[pixel];
+  }
+  return {before, share};
 }
 
 // By a disc of |pixels|; what lies beyond the picture's border does not shrink it.
 function grown(inside, width, height, pixels) {
-  const target = pixels > 0 ? 1 : 0;
+  const target = pixels > 0 ? 255 : 0, reach = pixels ** 2;
   const near = squaredDistances(inside, target, width, height);
-  return inside.map((_, i) => (near[i] <= pixels ** 2 ? target : 1 - target));
+  for (let i = 0; i < inside.length; i++) inside[i] = near[i] <= reach ? target : 255 - target;
+  return inside;
 }
 
 // Exact, to the nearest pixel that equals the target (Felzenszwalb & Huttenlocher 2012).
 function squaredDistances(inside, target, width, height) {
   const FAR = 1e12;
-  const all = Float64Array.from(inside, marked => (marked === target ? 0 : FAR));
+  const all = new Float64Array(inside.length);
+  for (let i = 0; i < all.length; i++) all[i] = inside[i] === target ? 0 : FAR;
   const side = Math.max(width, height);
   const line = new Float64Array(side), places = new Int32Array(side), bounds = new Float64Array(side + 1);
   const pass = (start, step, count) => {
