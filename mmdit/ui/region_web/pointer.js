@@ -33,7 +33,7 @@ overlay.addEventListener('pointerdown', event => {
   begin(at, erasing || event.altKey, event.pointerId);
 });
 overlay.addEventListener('pointermove', event => {
-  if (event.isPrimary) moveCursor(placeOf(event));
+  if (event.isPrimary && stroke?.pointer !== 'keyboard') moveCursor(placeOf(event));
   if (stroke?.pointer !== event.pointerId) return;
   const all = event.getCoalescedEvents();
   for (const each of all.length ? all : [event]) extend(placeOf(each));
