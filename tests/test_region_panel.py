@@ -604,6 +604,41 @@ def test_a_map_that_was_chosen_elsewhere_is_taken_at_once(page, served: Served) 
 
 
 @pytest.mark.browser
+def test_the_explorer_hands_over_the_map_that_it_shows(
+    browser, served: Served, photograph: Image.Image, tmp_path: Path
+) -> None:
+    import gradio as gr
+
+    from mmdit.ui.explorer import ExplorerTab
+    from mmdit.ui.region_panel import RegionPanel
+
+    history = History(tmp_path / "outputs")
+    entry = save_recording(history, served.maps, photograph)
+    with gr.Blocks(analytics_enabled=False) as blocks:
+        panel = RegionPanel(Shelf(history, tmp_path / "blocks"))
+        explorer = ExplorerTab(blocks, history, tmp_path / "blocks")
+        explorer.view.submit(panel.take, None, panel.view)
+        gr.Button("read", elem_id="read").click(served.received.append, panel.view, None)
+        blocks.load(lambda: explorer.show(entry.name), None, explorer.view)
+    _, address, _ = blocks.launch(
+        allowed_paths=[str(tmp_path)], prevent_thread_lock=True, quiet=True, ssr_mode=False, share=False,
+        run_history=False,
+    )  # fmt: skip
+    page = browser.new_page()
+    page.goto(address)
+    page.wait_for_selector(".explorer[aria-busy=false]:visible")
+    page.click(".chip >> nth=1")
+    for key in ("ArrowRight", "ArrowUp"):
+        page.keyboard.press(key)
+    page.click(".explorer .region")
+    page.wait_for_selector(".painter:visible")
+    heatmap = served.maps.heatmap(1, layers=0, steps=0)
+    assert_mask(page, served, region_of_map(heatmap, (512, 384), 0.5, 0.5, 0) > 0, within=0)
+    page.close()
+    blocks.close()
+
+
+@pytest.mark.browser
 def test_what_was_marked_is_shown_again_and_another_picture_begins_anew(page, served: Served) -> None:
     show(page, "marked")
     assert_mask(page, served, np.asarray(painted((512, 384))) > 0, within=0)

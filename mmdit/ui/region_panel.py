@@ -58,6 +58,16 @@ class RegionPanel:
         found = region_payload.words(self.shelf, entry) if entry else {}
         return {self.view: region_payload.shown(picture, mask, feather) | found | {"chosen": chosen}}
 
+    def take(self, event: gr.EventData) -> dict[Any, Any]:
+        """The explorer's "Use as region": an update that shows what its result was made from, with that map marked."""
+        from mmdit import images
+
+        chosen = {kind: getattr(event, kind, None) for kind in ("word", "direction", "stream", "layer", "step", "head")}
+        entry = self.shelf.history.find(str(getattr(event, "entry", "")))
+        if entry is None:
+            return self.clear()
+        return self.show(images.load_image(entry.source), entry=entry.name, chosen=chosen)
+
     def clear(self) -> dict[Any, Any]:
         """An update that shows nothing."""
         return {self.view: NOTHING}

@@ -47,7 +47,7 @@ find('.feather').addEventListener('change', send);
 find('.word').addEventListener('change', event => {
   if (event.target.value !== '') takeMap({word: Number(event.target.value)});
 });
-find('.add').addEventListener('change', applyMapSoon);
+find('.add').addEventListener('change', () => adjusting && applyMapSoon());
 find('.word-map').addEventListener('input', event => {
   const {map: name} = event.target.dataset;
   if (!name) return;
@@ -58,6 +58,7 @@ find('.word-map').addEventListener('input', event => {
 
 async function open(next) {
   const mine = ++sending;
+  forgetMap();
   const [width, height] = next.preview;
   picture = {width, height, full: next.size};
   for (const canvas of [overlay, mask, layer]) Object.assign(canvas, {width, height});

@@ -35,7 +35,7 @@ overlay.addEventListener('pointerdown', event => {
 overlay.addEventListener('pointermove', event => {
   if (event.isPrimary && stroke?.pointer !== 'keyboard') moveCursor(placeOf(event));
   if (stroke?.pointer !== event.pointerId) return;
-  const all = event.getCoalescedEvents();
+  const all = event.getCoalescedEvents?.() ?? [];
   for (const each of all.length ? all : [event]) extend(placeOf(each));
 });
 overlay.addEventListener('pointerup', event => {

@@ -4,9 +4,12 @@ let map = null;  // {values, rows, columns}
 let asking = 0;
 let mapFrame = 0;
 
-function offerWords({entry, words = [], chosen}) {
+function forgetMap() {
   map = null;
   asking++;
+}
+
+function offerWords({entry, words = [], chosen}) {
   picture.entry = entry;
   const options = words.map((word, index) => make('option', {value: index}, word));
   find('.word').replaceChildren(make('option', {value: ''}, 'choose…'), ...options);
@@ -25,7 +28,8 @@ async function takeMap(chosen) {
   find('.word').value = chosen.word;
   find('.which').hidden = !rest.length;
   find('.which').textContent = `The map of ${rest.map(kind => `${kind} ${chosen[kind] + 1}`).join(', ')}`;
-  const answer = await server.word_map({...chosen, entry: picture.entry});
+  const answer = await server.word_map({...chosen, entry: picture.entry})
+    .catch(() => ({error: 'The map could not be fetched; choose the word again.'}));
   if (mine !== asking) return;  // another word, or another picture, has been chosen meanwhile
   if (answer.error) return tell(answer.error, true);
   const bytes = Uint8Array.from(atob(answer.values), letter => letter.charCodeAt(0));
