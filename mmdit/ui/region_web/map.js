@@ -1,4 +1,4 @@
-// ---- a word's map → a mask, as `Region.from_map` makes it: smooth, enlarge, threshold, grow
+// ---- a word's map → a mask: smoothed, enlarged, cut at a share of its largest value, grown; in this order
 
 function levelsOfMap({values, rows, columns}, {threshold, smooth, grow}, width, height) {
   const enlarged = enlarge(smoothed(values, rows, columns, smooth), rows, columns, width, height);
