@@ -81,6 +81,8 @@ def served(tmp_path_factory: pytest.TempPathFactory, photograph: Image.Image) ->
                 photograph, entry=served.entry.name, chosen={"word": 3, "layer": 0, "step": 1}
             ),
             "nothing": panel.clear,
+            "away": lambda: {panel.view: gr.update(visible=False)},
+            "back": lambda: {panel.view: gr.update(visible=True)},
         }
         for name, wish in wishes.items():
             gr.Button(name, elem_id=name).click(wish, None, panel.view)
@@ -470,6 +472,17 @@ def test_what_was_marked_is_shown_again_and_another_picture_begins_anew(page, se
 def test_after_a_reload_nothing_is_marked(page, served: Served) -> None:
     Hand(page).drag((100, 80), (300, 120))
     page.reload()
+    page.wait_for_selector(".empty:visible")
+    assert read_mask(value(page, served), (512, 384)) is None
+
+
+@pytest.mark.browser
+def test_what_nobody_sees_does_not_count(page, served: Served) -> None:
+    """A component that was taken off the page and comes back has its value, but no picture."""
+    Hand(page).drag((100, 80), (300, 120))
+    page.click("#away")
+    page.wait_for_selector(".painter", state="detached")
+    page.click("#back")
     page.wait_for_selector(".empty:visible")
     assert read_mask(value(page, served), (512, 384)) is None
 
