@@ -202,7 +202,8 @@ def set_range(page, selector: str, value: float) -> None:
 
 
 def brush_diameter(page) -> float:
-    """Of a picture that is shown at its own size."""
+    """Of a picture that is shown at its own size; as of the next frame."""
+    page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
     return float(page.inner_text(".size-name").removesuffix(" px"))
 
 
