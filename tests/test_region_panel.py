@@ -429,7 +429,7 @@ def test_the_explorer_hands_over_the_map_that_it_shows(
     entry = save_recording(history, served.maps, photograph)
     with gr.Blocks(analytics_enabled=False) as blocks:
         panel = RegionPanel(Shelf(history, tmp_path / "blocks"))
-        explorer = ExplorerTab(blocks, history, tmp_path / "blocks")
+        explorer = ExplorerTab(blocks, Shelf(history, tmp_path / "blocks"))
         explorer.view.submit(panel.take, None, panel.view)
         gr.Button("read", elem_id="read").click(served.received.append, panel.view, None)
         blocks.load(lambda: explorer.show(entry.name), None, explorer.view)

@@ -15,6 +15,7 @@ from mmdit.runtime.jobs import Jobs
 from mmdit.ui import markup
 from mmdit.ui.edit_tab import EditTab
 from mmdit.ui.explorer import ExplorerTab
+from mmdit.ui.explorer_payload import Shelf
 from mmdit.ui.lora_shelf import LoraShelf
 from mmdit.ui.lora_tab import LoraPanel, LoraTab
 
@@ -53,18 +54,21 @@ def serve(jobs: Jobs, model: ModelEntry, host: str, port: int, presets: Presets 
 def _build(jobs: Jobs, model: ModelEntry, presets: Presets, folder: Path) -> gr.Blocks:
     """The page; small pictures and the explorer's bytes pass through ``folder``."""
     shelf = LoraShelf(presets, jobs, model, Path(get_upload_folder()))
+    recordings = Shelf(jobs.history, folder)
     with gr.Blocks(title="MMDiT Studio", analytics_enabled=False) as page:
         gr.HTML(markup.header(model.name))
         panel = LoraPanel(shelf, jobs, folder)
         with gr.Tabs(elem_id="tabs") as tabs:
             with gr.Tab("Edit", id="edit"):
-                edit = EditTab(page, jobs, model, EXAMPLES, shelf, panel.stack)
+                edit = EditTab(page, jobs, model, EXAMPLES, shelf, panel.stack, recordings)
             with gr.Tab("LoRA", id="loras"):
                 LoraTab(page, tabs, edit, panel, folder)
             with gr.Tab("Look inside", id="inside") as inside:
-                explorer = ExplorerTab(page, jobs.history, folder)
+                explorer = ExplorerTab(page, recordings)
         quiet = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
         inside.select(lambda view: explorer.show(edit.shown_name(view)), [edit.view], [explorer.view], **quiet)
+        explorer.view.submit(edit.take_map, [edit.view], edit.mapped, **quiet)
+        explorer.view.submit(lambda: gr.update(selected="edit"), None, [tabs], **quiet)
         edit.look_inside.click(lambda: gr.update(selected="inside"), None, [tabs], **quiet)
     return page
 

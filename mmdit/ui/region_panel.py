@@ -6,7 +6,7 @@ width of the soft edge in pixels of the whole picture.
 """
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 from PIL import Image
@@ -14,6 +14,9 @@ from PIL import Image
 from mmdit.ui import region_payload
 from mmdit.ui.explorer_payload import Shelf
 from mmdit.ui.region_payload import FEATHER, NOTHING
+
+if TYPE_CHECKING:  # see jobs.py
+    from mmdit.region import Region
 
 WEB = Path(__file__).with_name("region_web")
 SCRIPTS = ("state", "png", "map", "paint", "change", "words", "draw", "pointer", "keys")  # parts of one closure
@@ -71,6 +74,17 @@ class RegionPanel:
     def clear(self) -> dict[Any, Any]:
         """An update that shows nothing."""
         return {self.view: NOTHING}
+
+    def chosen(self, value: Any, size: tuple[int, int]) -> "Region | None":
+        """The region in a value of the component, for a picture of (width, height); its mask is the preview's size.
+
+        Raises:
+            ValueError: what a browser sent is no mask of such a picture.
+        """
+        from mmdit.region import Region
+
+        mask = self.read(value, region_payload.preview_size(size))
+        return None if mask is None else Region(mask, self.read_feather(value))
 
     @staticmethod
     def read(value: Any, size: tuple[int, int]) -> Image.Image | None:
