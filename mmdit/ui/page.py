@@ -13,8 +13,10 @@ from mmdit.catalog import ASSETS, ModelEntry
 from mmdit.lora.presets import PRESETS_FOLDER, Presets
 from mmdit.runtime.jobs import Jobs
 from mmdit.ui import markup
+from mmdit.ui.api import Api
 from mmdit.ui.edit_tab import EditTab
 from mmdit.ui.explorer import ExplorerTab
+from mmdit.ui.intake import Studio
 from mmdit.ui.lora_shelf import LoraShelf
 from mmdit.ui.lora_tab import LoraPanel, LoraTab
 
@@ -53,7 +55,7 @@ def serve(jobs: Jobs, model: ModelEntry, host: str, port: int, presets: Presets 
 def _build(jobs: Jobs, model: ModelEntry, presets: Presets, folder: Path) -> gr.Blocks:
     """The page; small pictures and the explorer's bytes pass through ``folder``."""
     shelf = LoraShelf(presets, jobs, model, Path(get_upload_folder()))
-    with gr.Blocks(title="MMDiT Studio", analytics_enabled=False) as page:
+    with Studio(title="MMDiT Studio", analytics_enabled=False) as page:
         gr.HTML(markup.header(model.name))
         panel = LoraPanel(shelf, jobs, folder)
         with gr.Tabs(elem_id="tabs") as tabs:
@@ -63,6 +65,7 @@ def _build(jobs: Jobs, model: ModelEntry, presets: Presets, folder: Path) -> gr.
                 LoraTab(page, tabs, edit, panel, folder)
             with gr.Tab("Look inside", id="inside") as inside:
                 explorer = ExplorerTab(page, jobs.history, folder)
+        Api(jobs, edit.model_in_use, shelf)
         quiet = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
         inside.select(lambda view: explorer.show(edit.shown_name(view)), [edit.view], [explorer.view], **quiet)
         edit.look_inside.click(lambda: gr.update(selected="inside"), None, [tabs], **quiet)
