@@ -49,7 +49,7 @@ def photograph_file(photograph: Image.Image, tmp_path_factory: pytest.TempPathFa
 @pytest.fixture(scope="module")
 def made(client: Client, photograph_file: Path) -> dict[str, Any]:
     """One edit, with its name in the history."""
-    picture, settings, warnings = client.predict(handle_file(photograph_file), "make it sepia", 3, api_name="/edit")
+    picture, settings, _ = client.predict(handle_file(photograph_file), "make it sepia", 3, api_name="/edit")
     return {"picture": picture, "settings": settings, "name": client.predict(api_name="/history")[0]["name"]}
 
 

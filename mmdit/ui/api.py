@@ -18,7 +18,7 @@ from gradio.utils import get_upload_folder
 from mmdit.catalog import CATALOG, ModelEntry
 from mmdit.runtime.history import Entry
 from mmdit.runtime.jobs import CAPACITY, Jobs, JobSnapshot
-from mmdit.ui.intake import sentences, uploaded
+from mmdit.ui.intake import refusal, sentences, uploaded
 from mmdit.ui.lora_shelf import PRESET, LoraShelf, read_stack
 from mmdit.ui.request_fields import NEUTRAL, recording
 from mmdit.ui.source_image import read_upload
@@ -40,13 +40,14 @@ class Api:
 
     def __init__(self, jobs: Jobs, model: Callable[[], ModelEntry], shelf: LoraShelf) -> None:
         self._jobs, self._model, self._shelf = jobs, model, shelf
-        for slow in (self.edit, self.strength_strip):
-            gr.api(slow, api_name=slow.__name__, concurrency_limit=CAPACITY, concurrency_id="edits")
-        for quick in (
-            self.status, self.cancel, self.models, self.lora_presets, self.lora_inspect,
-            self.history, self.result, self.attention,
-        ):  # fmt: skip
-            gr.api(quick, api_name=quick.__name__, queue=False)
+        edits = {"concurrency_limit": CAPACITY, "concurrency_id": "edits"}
+        self._add(edits, self.edit, self.strength_strip)
+        self._add({}, self.status, self.cancel, self.models, self.lora_presets, self.lora_inspect)
+        self._add({}, self.history, self.result, self.attention)
+
+    def _add(self, limits: dict[str, Any], *actions: Callable[..., Any]) -> None:
+        for action in actions:  # unqueued, or MCP gets text in place of pictures; clients queue all the same
+            gr.api(action, api_name=action.__name__, queue=False, **limits)
 
     # ---- edits
 
@@ -172,7 +173,7 @@ class Api:
         """
         found = self._jobs.find(job) if isinstance(job, str) else None
         if found is None:
-            raise gr.Error("there is no edit of that id; status tells the id of the one that runs")
+            raise refusal("there is no edit of that id; status tells the id of the one that runs")
         found.cancel()
         return found.snapshot.state.value
 
@@ -339,7 +340,7 @@ class Api:
     def _entry(self, name: Any) -> Entry:
         entry = self._jobs.history.find(name) if isinstance(name, str) else None
         if entry is None:
-            raise gr.Error("there is no result of that name; history lists them")
+            raise refusal("there is no result of that name; history lists them")
         return entry
 
 

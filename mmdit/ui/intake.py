@@ -38,7 +38,12 @@ class Studio(gr.Blocks):
             raise
         except Exception as error:
             log.info("inputs were refused", exc_info=error)
-            raise gr.Error("what was sent is not what is asked for here; the page's API view says what is") from error
+            raise refusal("what was sent is not what is asked for here; the page's API view says what is") from error
+
+
+def refusal(sentence: str) -> gr.Error:
+    """What to raise for what is the asker's to mend; nothing goes to the log."""
+    return gr.Error(sentence, print_exception=False)
 
 
 def uploaded(sent: Any, uploads: Path | None = None) -> Path:
@@ -56,14 +61,15 @@ def uploaded(sent: Any, uploads: Path | None = None) -> Path:
         return _decoded(sent, folder)
     path = sent.get("path") if isinstance(sent, dict) else sent
     if not isinstance(path, str):
-        raise gr.Error(NOT_UPLOADED)
+        raise refusal(NOT_UPLOADED)
+    path = _local(path)
     try:
-        file = Path(_local(path)).resolve()
+        file = Path(path).resolve()
         if file.is_relative_to(folder) and file.is_file():
             return file
     except (OSError, ValueError):  # what no file system takes for a name
         pass
-    raise gr.Error(NOT_UPLOADED)
+    raise refusal(NOT_UPLOADED)
 
 
 @contextmanager
@@ -71,8 +77,10 @@ def sentences() -> Iterator[None]:
     """Errors that say what to do reach whoever asked."""
     try:
         yield
+    except gr.Error:  # a ValueError too
+        raise
     except (ValueError, QueueFullError) as error:
-        raise gr.Error(str(error)) from error
+        raise refusal(str(error)) from error
 
 
 def _with_local_path(file: dict[str, Any]) -> dict[str, Any]:
@@ -85,7 +93,7 @@ def _local(path: str) -> str:
         return path
     _, served, local = path.partition(SERVED)
     if not served or is_http_url_like(local):
-        raise gr.Error(NOT_FETCHED)
+        raise refusal(NOT_FETCHED)
     return unquote(local)
 
 
@@ -96,5 +104,5 @@ def _decoded(address: str, folder: Path) -> Path:
             raise ValueError
         content = base64.b64decode(text, validate=True)
     except ValueError as error:
-        raise gr.Error("that data: address holds no base64; upload the file instead") from error
+        raise refusal("that data: address holds no base64; upload the file instead") from error
     return Path(processing_utils.save_bytes_to_cache(content, "picture", str(folder)))
