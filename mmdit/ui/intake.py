@@ -14,6 +14,7 @@ from urllib.parse import unquote
 
 import gradio as gr
 from gradio import processing_utils
+from gradio.components.api_component import Api
 from gradio.utils import get_upload_folder
 from gradio_client.utils import is_file_obj_with_meta, is_http_url_like, traverse
 
@@ -33,6 +34,9 @@ class Studio(gr.Blocks):
         """Raises `gr.Error`: a file that was not uploaded, an address, or inputs that are not what is asked for."""
         try:
             inputs = traverse(inputs, _with_local_path, is_file_obj_with_meta)
+            left_out = block_fn.inputs[len(inputs) :]
+            if all(isinstance(argument, Api) for argument in left_out):  # plain HTTP, which knows no defaults
+                inputs = [*inputs, *(argument.value for argument in left_out)]
             return await super().preprocess_data(block_fn, inputs, *rest, **more)
         except gr.Error:
             raise
