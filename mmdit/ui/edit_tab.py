@@ -17,7 +17,7 @@ from PIL import Image
 
 from mmdit.catalog import ModelEntry
 from mmdit.runtime.history import Entry
-from mmdit.runtime.jobs import CAPACITY, Jobs, QueueFullError
+from mmdit.runtime.jobs import Jobs, QueueFullError
 from mmdit.ui import abilities, markup
 from mmdit.ui.explorer_payload import Shelf
 from mmdit.ui.lora_shelf import LoraShelf, read_stack
@@ -107,11 +107,8 @@ class EditTab:
         )
         with gr.Accordion("What it can do", open=False, elem_id="abilities"):
             gr.Markdown(abilities.TEXT)
-        with gr.Row(visible=False):  # for programs, see `_serve`
-            self.served = gr.Button()
-            self.served_picture = gr.Image(label="result", format="png", type="filepath")
-            self.served_settings = gr.JSON(label="settings")
-            self.found = gr.JSON()  # for `_attach`
+        with gr.Row(visible=False):  # for `_attach`
+            self.found = gr.JSON()
             self.found_picture = gr.Image(format="png", type="filepath")
 
     def _wire(self) -> None:
@@ -150,12 +147,6 @@ class EditTab:
         self.variants.select(self._choose, [self.view], shown, **quiet)
         self.again.click(self._edit_again, [self.view], again, **quiet)
         self.undo.click(self._take_back, [self.view], self.restored, **quiet)
-        self.served.click(
-            self._serve, [fields.source, fields.instruction, fields.seed, fields.steps, fields.guidance],
-            [self.served_picture, self.served_settings],
-            api_name="edit", concurrency_limit=CAPACITY, show_progress="hidden",
-            api_description="Edit a picture; returns the result as PNG, and the settings that make it again.",
-        )  # fmt: skip
 
     # ---- what the user does
 
@@ -366,24 +357,6 @@ class EditTab:
         request = self.fields.read(values, None if editor is None else editor.traits)
         region = self.region.chosen(values[self.region.view], request.images[0].size)
         return replace(request, region=region, loras=self.shelf.weights(read_stack(values[self.stack])))
-
-    def _serve(
-        self, image: str | None, instruction: str, seed: int | None, steps: int, guidance: float
-    ) -> tuple[str, dict[str, Any]]:
-        """For programs: one edit from beginning to end."""
-        fields = self.fields
-        values = fields.defaults() | {
-            fields.source: image, fields.instruction: instruction, fields.seed: seed,
-            fields.random_seed: False, fields.steps: steps, fields.guidance: guidance,
-        }  # fmt: skip
-        try:
-            job = self.jobs.submit(fields.read(values, None))
-        except (ValueError, QueueFullError) as error:
-            raise gr.Error(str(error)) from error
-        now = job.wait()
-        if now.entry is None:
-            raise gr.Error(now.error or "the edit was cancelled")
-        return str(now.entry.result), now.entry.settings
 
 
 def variants(request: "EditRequest", count: int) -> "list[EditRequest]":

@@ -211,7 +211,7 @@ class RequestFields:
             guidance=float(values[self.guidance]),
             size=_size(values[self.size]),
             strength=None if strength == 1 else Strength((values[self.neutral] or "").strip(), strength),
-            record=_recording(self._model()) if values[self.record] else None,
+            record=recording(self._model()) if values[self.record] else None,
             **optional,
         )
 
@@ -243,7 +243,7 @@ def _sampling(model: ModelEntry) -> tuple[dict[str, Any], dict[str, Any]]:
     )
 
 
-def _recording(model: ModelEntry) -> "RecordSpec":
+def recording(model: ModelEntry) -> "RecordSpec":
     """Everything for the embedded editor; means for large ones, whose maps would take gigabytes."""
     from mmdit.attention.spec import RecordSpec
 
