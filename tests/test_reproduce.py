@@ -17,9 +17,9 @@ from mmdit.families.qwen_image import QwenImage
 from mmdit.families.step1x import Step1X
 from mmdit.families.strength import Strength
 from mmdit.images import read_settings, save_png
-from mmdit.lora.architectures import linear_shapes
 from mmdit.lora.inspect import LoraError
-from mmdit.lora.presets import PRESETS_FOLDER, Presets
+from mmdit.lora.presets import Presets
+from mmdit.lora.stack import linears
 from mmdit.runtime.history import History
 from mmdit.runtime.reproduce import ReproduceError, circumstances, difference, request_for, request_of
 
@@ -39,42 +39,69 @@ def again(editor: Editor, made: EditResult, sources: list[Image.Image], tmp_path
     return editor.edit(request_for(editor, read_settings(entry.result), pictures, **how))
 
 
+@pytest.fixture(scope="module")
+def looks(tmp_path_factory: pytest.TempPathFactory, tiny_editor: Editor) -> Path:
+    """A folder of presets for the tiny editor."""
+    folder = tmp_path_factory.mktemp("looks")
+    for seed, name in enumerate(("warm", "cold", "flat")):
+        write(folder / f"{name}.safetensors", "diffusers", blocks_of(tiny_editor), seed=seed)
+    return folder
+
+
+@pytest.fixture
+def looking(tiny_editor: Editor, looks: Path) -> Editor:
+    """The tiny editor with these presets."""
+    return Editor(tiny_editor.entry, tiny_editor._family, Presets([looks]))
+
+
+def blocks_of(editor: Editor) -> dict[str, tuple[int, int]]:
+    modules = linears(editor.transformer).items()
+    return {name: (of.out_features, of.in_features) for name, of in modules if name.startswith("transformer_blocks.")}
+
+
+STRENGTH = Strength("leave it as it is", 0.5, (("make it darker", 0.25),), "changed")
+STACK = [LoraWeight("warm", 0.75, {"transformer_blocks.1": 0.5}), LoraWeight("cold", -0.3), LoraWeight("flat", 0.0)]
 REQUESTS: dict[str, dict[str, Any]] = {
     "plain, seed drawn": {},
     "several steps and guidance": {"seed": 0, "steps": 3, "guidance": 2.5},
     "another size": {"seed": 3, "size": (120, 70)},
-    "a strength with others": {
-        "seed": 4, "strength": Strength("leave it as it is", 0.5, (("make it darker", 0.25),), "changed"),
-    },
-    "a stack of LoRAs": {
-        "seed": 5, "loras": [
-            LoraWeight("thermal", 0.75, {"transformer_blocks.1": 0.5}), LoraWeight("cyanotype", -0.3),
-            LoraWeight("phosphor", 0.0),
-        ],
-    },
-    "a LoRA and words that are read": {"seed": 6, "loras": [LoraWeight("emboss", 0.5)], "literally": False},
+    "a strength with others": {"seed": 4, "strength": STRENGTH},
+    "a stack of LoRAs": {"seed": 5, "loras": STACK},
+    "a LoRA and words that are read": {"seed": 6, "loras": STACK[:1], "literally": False},
     "roundabout words": {"seed": 7, "instruction": "I would like it to look as if it were night", "literally": True},
-    "a LoRA named by its file": {"seed": 8, "loras": [LoraWeight(PRESETS_FOLDER / "solarise.safetensors", 0.7)]},
-}  # fmt: skip
+}
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+def test_the_same_picture_comes_bit_for_bit(name: str, looking: Editor, picture: Image.Image, tmp_path: Path) -> None:
+    request = EditRequest(**{"images": [picture], "instruction": "make it brighter"} | REQUESTS[name])
+    made = looking.edit(request)
+    reproduced = again(looking, made, [picture], tmp_path)
+    assert reproduced.image.tobytes() == made.image.tobytes()
+    assert reproduced.settings == made.settings
+
+
+def test_a_lora_that_was_named_by_its_file_is_found_among_presets(
+    looking: Editor, looks: Path, picture: Image.Image, tmp_path: Path
+) -> None:
+    made = looking.edit(EditRequest([picture], "make it brighter", loras=[LoraWeight(looks / "flat.safetensors")]))
+    assert again(looking, made, [picture], tmp_path).image.tobytes() == made.image.tobytes()
 
 
 @pytest.mark.shipped
-@pytest.mark.parametrize("name", REQUESTS)
-def test_the_embedded_editor_makes_the_same_picture_bit_for_bit(
-    name: str, editor: Editor, picture: Image.Image, tmp_path: Path
+def test_the_shipped_editor_with_two_looks_makes_the_same_picture_bit_for_bit(
+    editor: Editor, picture: Image.Image, tmp_path: Path
 ) -> None:
-    request = EditRequest(**{"images": [picture], "instruction": "make it brighter"} | REQUESTS[name])
-    made = editor.edit(request)
+    loras = [LoraWeight("thermal", 0.5), LoraWeight("cyanotype", 0.3, {"transformer_blocks.1": 0.5})]
+    made = editor.edit(EditRequest([picture], "make it brighter", seed=5, size=(112, 70), loras=loras))
     assert made.image.tobytes() != picture.tobytes()
-    reproduced = again(editor, made, [picture], tmp_path)
-    assert reproduced.image.tobytes() == made.image.tobytes()
-    assert reproduced.settings == made.settings
+    assert again(editor, made, [picture], tmp_path).image.tobytes() == made.image.tobytes()
 
 
 def test_a_model_that_reasons_thinks_the_same_again(picture: Image.Image, tmp_path: Path) -> None:
     editor = Editor(CATALOG["mini"], Step1X(build("step1x_edit_1_2"), "some weights"), Presets([]))
     request = EditRequest(
-        [picture], "make it brighter", steps=2, guidance=3.0, negative="blur", resolution=64, reasoning="think", seed=2
+        [picture], "make it brighter", steps=1, guidance=3.0, negative="blur", resolution=64, reasoning="think", seed=2
     )
     made = editor.edit(request)
     assert made.settings["reasoning"] == "think"
@@ -112,6 +139,7 @@ def test_a_png_alone_gives_the_settings_and_asks_for_the_picture(
     assert (request.instruction, request.seed, request.size) == ("make it brighter", 7, (96, 80))
 
 
+@pytest.mark.shipped
 def test_another_model_and_other_weights_are_told_apart(
     editor: Editor, tiny_editor: Editor, made: EditResult, picture: Image.Image
 ) -> None:
@@ -125,45 +153,44 @@ def test_another_model_and_other_weights_are_told_apart(
 
 
 @pytest.fixture
-def lora_files(tmp_path: Path) -> tuple[Path, Path]:
-    """Two files of one name, which fit the embedded editor."""
-    blocks = {name: shape for name, shape in linear_shapes("mini").items() if name.startswith("transformer_blocks.")}
+def lora_files(tmp_path: Path, tiny_editor: Editor) -> tuple[Path, Path]:
+    """Two files of one name."""
     files = (tmp_path / "here" / "look.safetensors", tmp_path / "there" / "look.safetensors")
     for seed, file in enumerate(files):
         file.parent.mkdir()
-        write(file, "diffusers", blocks, seed=seed)
+        write(file, "diffusers", blocks_of(tiny_editor), seed=seed)
     return files
 
 
-@pytest.mark.shipped
 def test_a_lora_is_known_by_its_content(
-    editor: Editor, picture: Image.Image, lora_files: tuple[Path, Path], tmp_path: Path
+    looking: Editor, picture: Image.Image, lora_files: tuple[Path, Path], tmp_path: Path
 ) -> None:
     right, wrong = lora_files
-    made = editor.edit(EditRequest([picture], "make it brighter", seed=1, loras=[LoraWeight(right, 0.5)]))
+    made = looking.edit(EditRequest([picture], "make it brighter", seed=1, loras=[LoraWeight(right, 0.5)]))
     digest = made.settings["loras"][0]["sha256"]
     for offered in ([], [wrong]):
         with pytest.raises(ReproduceError, match=f"'look.safetensors' with the SHA-256 {digest[:12]}… is not here"):
-            request_for(editor, made.settings, [picture], offered)
-    reproduced = again(editor, made, [picture], tmp_path, loras=[wrong, right])
+            request_for(looking, made.settings, [picture], offered)
+    reproduced = again(looking, made, [picture], tmp_path, loras=[wrong, right])
     assert reproduced.image.tobytes() == made.image.tobytes()
     with pytest.raises(LoraError, match="nonesuch"):
-        request_for(editor, made.settings, [picture], ["nonesuch"])
+        request_for(looking, made.settings, [picture], ["nonesuch"])
 
 
-@pytest.mark.shipped
-def test_a_preset_whose_file_was_replaced_is_refused(editor: Editor, picture: Image.Image, tmp_path: Path) -> None:
-    made = editor.edit(EditRequest([picture], "make it brighter", seed=1, loras=[LoraWeight("thermal", 0.5)]))
+def test_a_preset_whose_file_was_replaced_is_refused(
+    looking: Editor, looks: Path, picture: Image.Image, tmp_path: Path
+) -> None:
+    made = looking.edit(EditRequest([picture], "make it brighter", seed=1, loras=[LoraWeight("warm", 0.5)]))
     folder = tmp_path / "presets"
     folder.mkdir()
-    shutil.copy(PRESETS_FOLDER / "rainbow.safetensors", folder / "thermal.safetensors")
-    other = Editor(editor.entry, editor._family, Presets([folder]))
+    shutil.copy(looks / "cold.safetensors", folder / "warm.safetensors")
+    other = Editor(looking.entry, looking._family, Presets([folder]))
     with pytest.raises(ReproduceError, match="a file of that name has the SHA-256"):
         request_for(other, made.settings, [picture])
-    nothing = Editor(editor.entry, editor._family, Presets([]))
-    with pytest.raises(ReproduceError, match=r"'thermal' with .* is not here; give its file"):
+    nothing = Editor(looking.entry, looking._family, Presets([]))
+    with pytest.raises(ReproduceError, match=r"'warm' with .* is not here; give its file"):
         request_for(nothing, made.settings, [picture])
-    request = request_for(nothing, made.settings, [picture], [PRESETS_FOLDER / "thermal.safetensors"])
+    request = request_for(nothing, made.settings, [picture], [looks / "warm.safetensors"])
     assert nothing.edit(request).image.tobytes() == made.image.tobytes()
 
 
