@@ -7,11 +7,13 @@ may change and nothing else: an answer that comes late must not put back what th
 
 import functools
 import json
+import random
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
+from PIL import Image
 
 from mmdit.catalog import ModelEntry
 from mmdit.runtime.history import Entry
@@ -19,15 +21,16 @@ from mmdit.runtime.jobs import CAPACITY, Jobs, QueueFullError
 from mmdit.ui import abilities, markup
 from mmdit.ui.lora_shelf import LoraShelf, read_stack
 from mmdit.ui.preflight import Preflight
-from mmdit.ui.source_image import SourceImage, read_upload
-from mmdit.ui.view import View, is_active, moment, news, shown_entry, stage, without_job
+from mmdit.ui.request_fields import RequestFields, Values
+from mmdit.ui.source_image import read_upload
+from mmdit.ui.view import View, is_active, made, moment, news, shown_entry, stage, without_job
 
 if TYPE_CHECKING:  # see jobs.py
     from mmdit.editor import EditRequest
 
 POLL_SECONDS = 0.4
 RECENT = 12
-MOST_STEPS, MOST_GUIDANCE = 20, 5.0
+LOOK_SECONDS = 1.0  # until the model is there
 WEB = Path(__file__).with_name("lora_web")
 
 Update = dict[Any, Any]
@@ -65,15 +68,8 @@ class EditTab:
     # ---- layout
 
     def _build_request(self) -> None:
-        self.source = SourceImage(
-            label="Picture to edit", show_label=False, type="filepath", image_mode=None, format="png",
-            sources=["upload", "clipboard"], buttons=[], height=320, elem_id="source",
-            placeholder="Drop a picture here\nor click to choose one",
-        )  # fmt: skip
-        self.instruction = gr.Textbox(
-            label="Instruction", placeholder="for example: make it black and white",
-            lines=1, max_lines=4, max_length=1000, elem_id="instruction",
-        )  # fmt: skip
+        self.fields = RequestFields(self.model_in_use)
+        self.fields.build_picture()
         with gr.Row(elem_classes="actions"):
             self.edit = gr.Button("Edit", variant="primary", elem_id="edit", scale=3)
             self.cancel = gr.Button("Cancel", variant="secondary", elem_id="cancel", scale=1, interactive=False)
@@ -85,25 +81,12 @@ class EditTab:
             js_on_load=markup.STRIP_SCRIPT, elem_id="examples", visible=bool(self.examples),
         )  # fmt: skip
         with gr.Accordion("Options", open=False, elem_id="options"):
-            self.seed = gr.Number(
-                label="Seed", precision=0, minimum=0, value=None, elem_id="seed",
-                info="The same seed and settings make the same picture.",
-            )  # fmt: skip
-            self.random_seed = gr.Checkbox(
-                label="New seed every time", value=True, elem_id="random-seed", container=False
-            )
-            self.steps = gr.Slider(
-                1, MOST_STEPS, self.model.steps, step=1, label="Steps", elem_id="steps", buttons=[],
-                info="One is the most exact with this editor; with more, the picture comes in stages.",
-            )  # fmt: skip
-            self.guidance = gr.Slider(
-                0, MOST_GUIDANCE, self.model.guidance, step=0.1, label="Guidance", elem_id="guidance", buttons=[],
-                info="1 is none, and what the editor was measured at; other values take twice the time.",
-            )  # fmt: skip
+            self.fields.build_options()
 
     def _build_result(self) -> None:
         self.status = gr.HTML(markup.status("Opening…"), elem_id="status")
         self.stage = gr.HTML(markup.nothing_yet(), elem_id="stage")
+        self.variants = gr.HTML("", js_on_load=markup.STRIP_SCRIPT, visible=False, elem_id="choices")
         with gr.Row(elem_classes="actions"):
             self.download = gr.DownloadButton("Download PNG", visible=False, elem_id="download", min_width=140)
             self.look_inside = gr.Button("Look inside", visible=False, elem_id="look-inside", min_width=140)
@@ -127,32 +110,37 @@ class EditTab:
     def _wire(self) -> None:
         self.view = gr.State(View())
         self.drawn = gr.State(())
+        fields = self.fields
         timer = gr.Timer(POLL_SECONDS)
-        results = [self.download, self.look_inside, self.again, self.undo]
+        results = [self.variants, self.download, self.look_inside, self.again, self.undo]
         right = [self.status, self.stage, self.edit, self.cancel, *results]
-        left = [self.source, self.instruction, self.seed, self.random_seed, self.steps, self.guidance]
         shown = [self.view, self.drawn, *right]
-        self.restored = [*shown, *left, self.stack, self.recent]
+        self.restored = [*shown, *fields.all, self.stack, self.recent]
         quiet = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 
         found = [self.found, self.found_picture]
-        recalled = [self.stack, *left]
+        recalled = [self.stack, *fields.all]
         attached = self.page.load(self._attach, None, [*shown, *found, self.recent], **quiet)
         attached.then(None, [*found, *recalled], recalled, js=_script("recall"), **quiet)
         self.stack.change(None, [self.stack], [self.loras], js=_script("line"), **quiet)
-        asked = [self.view, self.drawn, self.random_seed]
-        timer.tick(self._watch, asked, [self.drawn, *right, self.seed, self.recent], **quiet)
-        gr.on([self.edit.click, self.instruction.submit], self._start, [self.view, *left, self.stack], shown, **quiet)
+        asked = [self.view, self.drawn, fields.random_seed]
+        timer.tick(self._watch, asked, [self.drawn, *right, fields.seed, self.recent], **quiet)
+        everything = {self.view, self.stack, *fields.all}
+        gr.on([self.edit.click, fields.instruction.submit], self._start, everything, shown, **quiet)
         self.cancel.click(self._cancel, [self.view], shown, **quiet)
-        self.preflight.follow(self.source)
-        self.source.upload(self._check_upload, [self.view, self.source], [*shown, self.source], **quiet)
-        again = [*shown, self.source, self.instruction]
+        fields.source.change(self.preflight.said, [fields.source], [self.preflight.line], **quiet)
+        until_loaded = gr.Timer(LOOK_SECONDS)
+        loaded = [self.preflight.line, *fields.of_some_models]
+        until_loaded.tick(self._when_loaded, [fields.source], [until_loaded, *loaded], **quiet)
+        fields.source.upload(self._check_upload, [self.view, fields.source], [*shown, fields.source], **quiet)
+        again = [*shown, fields.source, fields.instruction]
         self.example_strip.select(self._take_example, [self.view], again, **quiet)
         self.recent.select(self._restore, [self.view], self.restored, **quiet)
+        self.variants.select(self._choose, [self.view], shown, **quiet)
         self.again.click(self._edit_again, [self.view], again, **quiet)
         self.undo.click(self._take_back, [self.view], self.restored, **quiet)
         self.served.click(
-            self._serve, [self.source, self.instruction, self.seed, self.steps, self.guidance],
+            self._serve, [fields.source, fields.instruction, fields.seed, fields.steps, fields.guidance],
             [self.served_picture, self.served_settings],
             api_name="edit", concurrency_limit=CAPACITY, show_progress="hidden",
             api_description="Edit a picture; returns the result as PNG, and the settings that make it again.",
@@ -166,12 +154,11 @@ class EditTab:
         if job is None:
             return {**self._show(View()), self.recent: self.recent_strip()}
         now = job.snapshot
-        settings = {self.instruction: now.instruction} | ({} if now.entry is None else self._settings(now.entry))
-        fields = {self.instruction: "", self.seed: None, self.random_seed: True, self.steps: self.model.steps,
-                  self.guidance: self.model.guidance}  # fmt: skip
+        untouched = self.fields.defaults()
+        settings = {self.fields.instruction: now.instruction} if now.entry is None else self._settings(now.entry)
         found = {
-            "untouched": [None, *fields.values()],
-            "settings": [settings.get(field, untouched) for field, untouched in fields.items()],
+            "untouched": [None, *untouched.values()],
+            "settings": [settings.get(field, default) for field, default in untouched.items()],
             "stack": self.shelf.to_browser(*self.shelf.from_settings(now.entries[-1].settings if now.entries else {})),
         }
         return {
@@ -181,18 +168,25 @@ class EditTab:
             self.recent: self.recent_strip(),
         }
 
-    def _start(
-        self, view: View, source: str | None, instruction: str, seed: int | None, random_seed: bool,
-        steps: int, guidance: float, stack: Any,
-    ) -> Update:  # fmt: skip
+    def _start(self, values: Values) -> Update:
+        view = values[self.view]
         if is_active(view, self.jobs):
             return gr.skip()
         try:
-            request = self.request(source, instruction, None if random_seed else seed, steps, guidance)
-            job = self.jobs.submit(replace(request, loras=self.shelf.weights(read_stack(stack))))
+            request = self.request(values)
+            job = self.jobs.submit_series(variants(request, int(values[self.fields.variants])))
         except (ValueError, QueueFullError) as error:
             return self._show(replace(without_job(view, self.jobs), notice=str(error)))
         return self._show(replace(without_job(view, self.jobs), job=job.id))
+
+    def _when_loaded(self, source: str | None) -> Any:
+        """Once the model is there: what it has a use for."""
+        if self.jobs.editor is None:
+            return gr.skip()
+        return (gr.Timer(active=False), self.preflight.said(source), *self.suited().values())
+
+    def _choose(self, view: View, event: gr.EventData) -> Update:
+        return self._show(replace(view, shown=str(event.picked)))
 
     def _cancel(self, view: View) -> Update:
         if (job := self.jobs.find(view.job)) is not None:
@@ -203,11 +197,11 @@ class EditTab:
         try:
             picture, shows = read_upload(source)
         except ValueError as error:
-            return {**self._show(replace(view, notice=str(error))), self.source: None}
+            return {**self._show(replace(view, notice=str(error))), self.fields.source: None}
         seen = replace(view, notice="", before="")
         if shows and seen == view:
             return gr.skip()
-        return {**self._show(seen), **({} if shows else {self.source: picture})}
+        return {**self._show(seen), **({} if shows else {self.fields.source: picture})}
 
     def _take_example(self, view: View, event: gr.EventData) -> Update:
         example = self.examples.get(str(event.picked))
@@ -216,8 +210,8 @@ class EditTab:
         file, instruction = example
         return {
             **self._show(replace(view, notice="", before="")),
-            self.source: file,
-            self.instruction: instruction,
+            self.fields.source: file,
+            self.fields.instruction: instruction,
         }
 
     def _restore(self, view: View, event: gr.EventData) -> Update:
@@ -238,9 +232,8 @@ class EditTab:
             return self._show(replace(view, notice="An edit is running; cancel it, or wait for it to finish."))
         return {
             **self._show(View(shown=name)),
-            self.source: entry.source,
+            self.fields.source: entry.source,
             **self._settings(entry),
-            self.random_seed: False,
             self.stack: self.shelf.to_browser(*self.shelf.from_settings(entry.settings)),
         }
 
@@ -249,7 +242,7 @@ class EditTab:
         if entry is None:
             return gr.skip()
         view = replace(without_job(view, self.jobs), before=entry.name)
-        return {**self._show(view), self.source: entry.result, self.instruction: ""}
+        return {**self._show(view), self.fields.source: entry.result, self.fields.instruction: ""}
 
     # ---- what the page shows
 
@@ -268,18 +261,20 @@ class EditTab:
         if job is not None and job.snapshot.state.finished and job.snapshot.entries:
             update[self.recent] = self.recent_strip()
             if random_seed:  # else it is the user's, who may have written another by now
-                update[self.seed] = job.snapshot.entries[-1].settings.get("seed")
+                update[self.fields.seed] = job.snapshot.entries[-1].settings.get("seed")
         return update
 
     def _show(self, view: View) -> Update:
         """The right column for a view."""
         active = is_active(view, self.jobs)
         entry = None if active else shown_entry(view, self.jobs)
+        series = made(view, self.jobs)
         return {
             self.view: view,
             self.drawn: moment(view, self.jobs),
             self.status: news(view, self.jobs),
             self.stage: stage(view, self.jobs),
+            self.variants: gr.update(value=self._choices(series, entry), visible=len(series) > 1),
             self.edit: gr.update(interactive=not active),
             self.cancel: gr.update(interactive=active),
             self.download: gr.update(value=entry and str(entry.result), visible=entry is not None),
@@ -288,15 +283,18 @@ class EditTab:
             self.undo: gr.update(visible=bool(view.before) and not active),
         }
 
+    def _choices(self, series: tuple[Entry, ...], chosen: Entry | None) -> str:
+        """What a job has made so far, to choose from."""
+        items = [
+            markup.StripItem(entry.name, self._thumbnail(entry.result), f"seed {entry.settings['seed']}")
+            for entry in series
+        ]
+        return markup.strip(items, "", chosen.name if chosen is not None else "")
+
     def _settings(self, entry: Entry) -> Update:
         """The left column's settings, as they were for an entry."""
-        settings = entry.settings
-        return {
-            self.instruction: settings.get("instruction", ""),
-            self.seed: settings.get("seed"),
-            self.steps: min(settings.get("steps", self.model.steps), MOST_STEPS),
-            self.guidance: min(settings.get("guidance", self.model.guidance), MOST_GUIDANCE),
-        }
+        with Image.open(entry.source) as given:
+            return self.fields.of(entry.settings, given.size)
 
     def recent_strip(self) -> str:
         """The newest results, to click."""
@@ -314,35 +312,45 @@ class EditTab:
 
     # ---- the model
 
-    def request(
-        self, source: str | None, instruction: str, seed: int | None, steps: int, guidance: float
-    ) -> "EditRequest":
-        """What the left column asks for, without LoRAs. Raises EditError or ImageError."""
-        from mmdit.attention.spec import RecordSpec
-        from mmdit.editor import EditError, EditRequest
+    def suited(self) -> Update:
+        """Updates that fit the left column to the loaded model."""
+        return self.fields.suited(self.jobs.editor.traits)
 
-        if source is None:
-            raise EditError("there is no picture yet; add the one to edit")
-        if not (instruction or "").strip():
-            raise EditError('the instruction is empty; say what to do, for example "make it black and white"')
-        picture, _ = read_upload(source)
-        return EditRequest(
-            [picture], instruction.strip(), seed=None if seed is None else int(seed), steps=int(steps),
-            guidance=float(guidance), record=RecordSpec(steps="all", heads="all", patches="all", dtype="float16"),
-        )  # fmt: skip
+    def model_in_use(self) -> ModelEntry:
+        """The loaded one, or else the one that is being loaded."""
+        return self.model if self.jobs.editor is None else self.jobs.editor.entry
+
+    def request(self, values: Values) -> "EditRequest":
+        """What the left column and the stack ask for. Raises EditError, ImageError or LoraError."""
+        editor = self.jobs.editor
+        request = self.fields.read(values, None if editor is None else editor.traits)
+        return replace(request, loras=self.shelf.weights(read_stack(values[self.stack])))
 
     def _serve(
         self, image: str | None, instruction: str, seed: int | None, steps: int, guidance: float
     ) -> tuple[str, dict[str, Any]]:
         """For programs: one edit from beginning to end."""
+        fields = self.fields
+        values = fields.defaults() | {
+            fields.source: image, fields.instruction: instruction, fields.seed: seed,
+            fields.random_seed: False, fields.steps: steps, fields.guidance: guidance,
+        }  # fmt: skip
         try:
-            job = self.jobs.submit(self.request(image, instruction, seed, steps, guidance))
+            job = self.jobs.submit(fields.read(values, None))
         except (ValueError, QueueFullError) as error:
             raise gr.Error(str(error)) from error
         now = job.wait()
         if now.entry is None:
             raise gr.Error(now.error or "the edit was cancelled")
         return str(now.entry.result), now.entry.settings
+
+
+def variants(request: "EditRequest", count: int) -> "list[EditRequest]":
+    """The request ``count`` times, each with a seed of its own: the given one, or a drawn one, and those after it."""
+    if count == 1:
+        return [request]
+    first = random.randrange(2**31) if request.seed is None else request.seed
+    return [replace(request, seed=first + place) for place in range(count)]
 
 
 def _read_examples(folder: Path) -> dict[str, tuple[Path, str]]:

@@ -21,6 +21,7 @@ from mmdit.ui.lora_compare import Series, comparison, requests, weight_grid
 from mmdit.ui.lora_pictures import Pictures
 from mmdit.ui.lora_results import SeriesBook
 from mmdit.ui.lora_shelf import PRESET, Chosen, LoraShelf, NotHereError, read_stack
+from mmdit.ui.request_fields import Values
 from mmdit.ui.view import View, is_active, news
 
 WEB = Path(__file__).with_name("lora_web")
@@ -124,28 +125,26 @@ class LoraTab:
         self.drawn = gr.State(())
         self.timer = gr.Timer(POLL_SECONDS, active=False)
         quiet = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-        left = [edit.source, edit.instruction, edit.seed, edit.random_seed, edit.steps, edit.guidance]
+        left = {stack, *edit.fields.all}
         watched = [self.drawn, self.status, self.results, self.cancel, self.timer]
         page.load(self._attach, None, [self.job, *watched], **quiet)
-        stack.submit(self._start, [stack, *left], [self.job, *watched], **quiet)
+        stack.submit(self._start, left, [self.job, *watched], **quiet)
         self.timer.tick(self._watch, [self.job, self.drawn], [*watched, edit.recent], **quiet)
         self.cancel.click(self._cancel, [self.job], [self.status], **quiet)
         self.results.select(self._choose_word, [self.job], [self.results], **quiet)
         self.results.submit(self._open, [edit.view], [*edit.restored, self.tabs], **quiet)
-        stack.select(self._use_words, None, [edit.instruction], **quiet)
+        stack.select(self._use_words, None, [edit.fields.instruction], **quiet)
         edit.loras.select(lambda: gr.update(selected="loras"), None, [self.tabs], **quiet)
 
     # ---- what the user does
 
-    def _start(
-        self, stack: Any, source: str | None, instruction: str, seed: int | None, random_seed: bool, steps: int,
-        guidance: float, event: gr.EventData,
-    ) -> Update:  # fmt: skip
+    def _start(self, values: Values, event: gr.EventData) -> Update:
         try:
-            chosen = read_stack(stack)
+            chosen = read_stack(values[self.panel.stack])
             series = self._series(chosen, event)
-            seed = random.randrange(2**31) if random_seed or seed is None else int(seed)
-            request = self.edit.request(source, instruction, seed, steps, guidance)
+            request = self.edit.request(values)
+            if request.seed is None:  # one for all
+                request = replace(request, seed=random.randrange(2**31))
             job = self.jobs.submit_series(requests(request, series, self.shelf.weights(chosen)))
         except (ValueError, QueueFullError) as error:
             return {self.status: markup.status(_sentence(error), "error")}

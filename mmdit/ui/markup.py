@@ -117,16 +117,21 @@ def compare(before: Path, after: Path, size: tuple[int, int]) -> str:
     )
 
 
-def strip(items: list[StripItem], otherwise: str) -> str:
+def strip(items: list[StripItem], otherwise: str, chosen: str | None = None) -> str:
     """A row of pictures to click.
 
     Args:
         otherwise: what to say when there are none.
+        chosen: name of the one that is; None where none can be.
     """
     if not items:
         return f'<p class="strip-empty">{escape(otherwise)}</p>'
+
+    def pressed(item: StripItem) -> str:
+        return "" if chosen is None else f' aria-pressed="{str(item.name == chosen).lower()}"'
+
     buttons = "".join(
-        f'<button type="button" data-name="{escape(item.name)}" title="{escape(item.caption)}">'
+        f'<button type="button" data-name="{escape(item.name)}" title="{escape(item.caption)}"{pressed(item)}>'
         f'<img src="{item.picture}" alt=""><span>{escape(item.caption)}</span></button>'
         for item in items
     )

@@ -6,27 +6,13 @@ from mmdit.runtime.jobs import Jobs
 from mmdit.ui import markup
 from mmdit.ui.source_image import read_upload
 
-LOOK_SECONDS = 1.0
-
 
 class Preflight:
     """One line, built where it is made."""
 
     def __init__(self, jobs: Jobs) -> None:
         self._jobs = jobs
-        self._line = gr.HTML("", elem_id="preflight")
-
-    def follow(self, source: gr.Image) -> None:
-        """Say it anew for each picture, and once more when the model is there."""
-        quiet = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-        until_loaded = gr.Timer(LOOK_SECONDS)
-        until_loaded.tick(self._when_loaded, [source], [self._line, until_loaded], **quiet)
-        source.change(self.said, [source], [self._line], **quiet)
-
-    def _when_loaded(self, source: str | None) -> tuple:
-        if self._jobs.editor is None:
-            return gr.skip(), gr.skip()
-        return self.said(source), gr.Timer(active=False)
+        self.line = gr.HTML("", elem_id="preflight")
 
     def said(self, source: str | None) -> str:
         """HTML for an uploaded picture; nothing without one, or for a file that is none."""

@@ -6,7 +6,7 @@ In: what one browser tab looks at. Out: HTML. Knows no Gradio, so that it is the
 from dataclasses import dataclass
 
 from mmdit.runtime.history import Entry
-from mmdit.runtime.jobs import Job, Jobs, JobSnapshot, JobState
+from mmdit.runtime.jobs import Jobs, JobSnapshot, JobState
 from mmdit.ui import markup
 
 
@@ -16,7 +16,7 @@ class View:
 
     Args:
         job: id of the job that is watched.
-        shown: name of the result to show, unless the watched job has made one.
+        shown: name of the result to show; one of the watched job's, once it has made some.
         before: name of the result that "edit again" started from, to go back to.
         notice: one sentence on what the user did wrong.
     """
@@ -33,11 +33,18 @@ def is_active(view: View, jobs: Jobs) -> bool:
     return job is not None and not job.snapshot.state.finished
 
 
+def made(view: View, jobs: Jobs) -> tuple[Entry, ...]:
+    """The results that the watched job has made so far."""
+    job = jobs.find(view.job)
+    return () if job is None else job.snapshot.entries
+
+
 def shown_entry(view: View, jobs: Jobs) -> Entry | None:
-    """The result to show: the watched job's, or else the one that stood there before."""
+    """The result to show: of a watched job that is done the chosen one or its last, or else what stood there before."""
     job = jobs.find(view.job)
     if job is not None and job.snapshot.entry is not None:
-        return job.snapshot.entry
+        chosen = (entry for entry in job.snapshot.entries if entry.name == view.shown)
+        return next(chosen, job.snapshot.entry)
     return jobs.history.find(view.shown)
 
 
@@ -52,7 +59,15 @@ def moment(view: View, jobs: Jobs) -> tuple:
     job = jobs.find(view.job)
     if job is None:
         return (view, jobs.ready)
-    return (view, jobs.ready, job.snapshot.state, job.snapshot.step, job.cancel_wanted, jobs.ahead_of(job))
+    return (
+        view,
+        jobs.ready,
+        job.snapshot.state,
+        len(job.snapshot.entries),
+        job.snapshot.step,
+        job.cancel_wanted,
+        jobs.ahead_of(job),
+    )
 
 
 def stage(view: View, jobs: Jobs) -> str:
@@ -73,7 +88,7 @@ def news(view: View, jobs: Jobs) -> str:
     if view.notice:
         return markup.status(_sentence(view.notice), "error")
     if job is not None:
-        return _job_news(job, job.snapshot, jobs)
+        return _job_news(view, job.snapshot, jobs)
     entry = shown_entry(view, jobs)
     if entry is not None:
         text = "Say what to change next." if view.before else "One of your results"
@@ -83,9 +98,10 @@ def news(view: View, jobs: Jobs) -> str:
     return markup.status("Ready.")
 
 
-def _job_news(job: Job, now: JobSnapshot, jobs: Jobs) -> str:
+def _job_news(view: View, now: JobSnapshot, jobs: Jobs) -> str:
+    entry, job = shown_entry(view, jobs), jobs.find(view.job)
     if now.entry is not None:
-        return markup.status("Done", "done", details=_facts(now.entry), warnings=now.warnings)
+        return markup.status("Done", "done", details=_facts(entry), warnings=now.warnings)
     if now.state is JobState.FAILED:
         return markup.status(_sentence(now.error) + _kept(now), "error")
     if now.state is JobState.CANCELLED:

@@ -6,7 +6,8 @@
     kept = JSON.parse(sessionStorage.getItem('mmdit-loras'));
   } catch { /* some browsers keep nothing */ }
   if (!stack?.items.length) stack = Array.isArray(kept) ? {items: kept, notes: []} : found?.stack ?? stack;
-  const untouched = now.every((value, place) => (value ?? null) === (found?.untouched[place] ?? null));
+  const said = value => value || null;  // a hidden box says null for no text
+  const untouched = now.every((value, place) => said(value) === said(found?.untouched[place]));
   const asItIs = {__type__: 'update'};
   return [stack, ...(found && untouched ? [picture, ...found.settings] : now.map(() => asItIs))];
 }

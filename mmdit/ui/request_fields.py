@@ -1,0 +1,258 @@
+"""The left column of the edit tab: what is asked for, as components, and as the `EditRequest` that they make.
+
+What a model has no use for is hidden. Knows neither jobs nor results.
+"""
+
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+from gradio.components import Component
+
+from mmdit.catalog import ModelEntry
+from mmdit.ui.source_image import SourceImage, read_upload
+
+if TYPE_CHECKING:  # see jobs.py
+    from mmdit.attention.spec import RecordSpec
+    from mmdit.editor import EditRequest
+    from mmdit.families.family import Traits
+
+MOST_VARIANTS = 8
+NEUTRAL = "keep it as it is"
+SIZE = re.compile(r"(\d{1,8})\s*[x×*, ]\s*(\d{1,8})", re.IGNORECASE)
+
+Values = dict[Component, Any]
+
+
+class RequestFields:
+    """
+    Args:
+        model: gives the model in use, or the one that is being loaded.
+    """
+
+    def __init__(self, model: Callable[[], ModelEntry]) -> None:
+        self._model = model
+        self._built_for = model()
+
+    # ---- layout
+
+    def build_picture(self) -> None:
+        """The picture, and the instruction below it."""
+        self.source = SourceImage(
+            label="Picture to edit", show_label=False, type="filepath", image_mode=None, format="png",
+            sources=["upload", "clipboard"], buttons=[], height=320, elem_id="source",
+            placeholder="Drop a picture here\nor click to choose one",
+        )  # fmt: skip
+        self.references = gr.File(
+            label="More pictures to look at", file_count="multiple", type="filepath", height=120, visible=False,
+            elem_id="references",
+        )  # fmt: skip
+        self.instruction = gr.Textbox(
+            label="Instruction", placeholder="for example: make it black and white",
+            lines=1, max_lines=4, max_length=1000, elem_id="instruction",
+        )  # fmt: skip
+
+    def build_options(self) -> None:
+        """Everything else that can be said about an edit, most needed first."""
+        self.variants = gr.Slider(
+            1, MOST_VARIANTS, 1, step=1, label="Variants", elem_id="variants", buttons=[],
+            info="Pictures to choose from, each from its own seed.",
+        )  # fmt: skip
+        with gr.Row():
+            self.seed = gr.Number(
+                label="Seed", precision=0, minimum=0, value=None, elem_id="seed", min_width=140,
+                info="The same seed and settings make the same picture.",
+            )  # fmt: skip
+            self.size = gr.Textbox(
+                label="Size of the result", placeholder="as the picture", max_length=24, elem_id="size", min_width=140,
+                info="Width × height in pixels; empty for the picture's own.",
+            )  # fmt: skip
+        self.random_seed = gr.Checkbox(label="New seed every time", value=True, elem_id="random-seed", container=False)
+        self._build_sampling()
+        self._build_strength()
+        self._build_for_some_models()
+
+    def _build_sampling(self) -> None:
+        steps, guidance = _sampling(self._model())
+        self.steps = gr.Slider(step=1, label="Steps", elem_id="steps", buttons=[], **steps)
+        self.guidance = gr.Slider(step=0.1, label="Guidance", elem_id="guidance", buttons=[], **guidance)
+
+    def _build_strength(self) -> None:
+        self.strength = gr.Slider(
+            -1, 3, 1, step=0.05, label="Strength of the instruction", elem_id="strength", buttons=[],
+            info="1 as it stands, 0 as the neutral words say, beyond 1 more than asked for.",
+        )  # fmt: skip
+        self.neutral = gr.Textbox(
+            label="Neutral words", value=NEUTRAL, max_length=1000, elem_id="neutral",
+            info="What no change is called; used when the strength is not 1.",
+        )  # fmt: skip
+
+    def _build_for_some_models(self) -> None:
+        self.negative = gr.Textbox(
+            label="Not wanted", max_length=1000, visible=False, elem_id="negative",
+            info="What the picture should not show.",
+        )  # fmt: skip
+        self.true_guidance = gr.Slider(
+            1, 20, 4, step=0.1, label="Guidance away from it", visible=False, elem_id="true-guidance", buttons=[],
+            info="Against what is not wanted, at twice the time.",
+        )  # fmt: skip
+        self.denoise = gr.Slider(
+            0.05, 1, 0.6, step=0.05, label="Repaint", visible=False, elem_id="denoise", buttons=[],
+            info="How far the picture is dissolved before it is painted anew.",
+        )  # fmt: skip
+        self.resolution = gr.Slider(
+            256, 2048, 1024, step=32, label="Working resolution", visible=False, elem_id="resolution", buttons=[],
+            info="The model works on about its square of pixels; smaller is faster and takes less memory.",
+        )  # fmt: skip
+        self.reasoning = gr.Dropdown(
+            [("Edit at once", ""), ("Think first", "think"), ("Think, then look and mend", "reflect")], value="",
+            label="Reasoning", visible=False, elem_id="reasoning",
+        )  # fmt: skip
+        self.record = gr.Checkbox(label="Record what the model looks at", value=True, elem_id="record", container=False)
+
+    # ---- values
+
+    @property
+    def all(self) -> list[Component]:
+        """Every component, the picture first."""
+        return [self.source, *self.defaults()]
+
+    @property
+    def of_some_models(self) -> list[Component]:
+        """What `suited` changes, in its order."""
+        return [
+            self.steps, self.guidance, self.references, self.negative, self.reasoning, self.true_guidance,
+            self.denoise, self.resolution,
+        ]  # fmt: skip
+
+    def defaults(self) -> Values:
+        """What an untouched page asks for, but for the picture."""
+        return {
+            self.instruction: "", self.references: None, self.variants: 1, self.seed: None, self.size: "",
+            self.random_seed: True, self.steps: self._model().steps, self.guidance: self._model().guidance,
+            self.strength: 1, self.neutral: NEUTRAL, self.negative: "", self.true_guidance: 4, self.denoise: 0.6,
+            self.resolution: 1024, self.reasoning: "", self.record: True,
+        }  # fmt: skip
+
+    def of(self, settings: dict[str, Any], given: tuple[int, int]) -> Values:
+        """What was asked for when a result with these settings was made; its pictures apart.
+
+        Args:
+            given: (width, height) of the picture that was edited.
+        """
+        names = {
+            self.instruction: "instruction", self.seed: "seed", self.steps: "steps", self.guidance: "guidance",
+            self.negative: "negative", self.true_guidance: "true_guidance", self.denoise: "denoise",
+            self.resolution: "resolution", self.reasoning: "reasoning",
+        }  # fmt: skip
+        values = self.defaults() | {field: settings[name] for field, name in names.items() if name in settings}
+        size, strength = tuple(settings.get("size", given)), settings.get("strength") or {}
+        steps, guidance = _sampling(self._model())
+        return values | {
+            self.size: "" if size == given else f"{size[0]} × {size[1]}",
+            self.random_seed: False,
+            self.steps: min(values[self.steps], steps["maximum"]),
+            self.guidance: min(values[self.guidance], guidance["maximum"]),
+            self.strength: strength.get("value", 1),
+            self.neutral: strength.get("neutral", NEUTRAL),
+        }
+
+    def suited(self, traits: "Traits") -> Values:
+        """Updates that show what the model in use has a use for, with its ranges and defaults, and hide the rest."""
+        steps, guidance = _sampling(self._model())
+        if self._model() == self._built_for:  # so that what was typed meanwhile stays
+            steps = guidance = {}
+        optional = {
+            self.true_guidance: traits.true_guidance, self.denoise: traits.denoise, self.resolution: traits.resolution,
+        }  # fmt: skip
+        return {
+            self.steps: gr.update(**steps),
+            self.guidance: gr.update(**guidance),
+            self.references: gr.update(visible=traits.most_pictures > 1),
+            self.negative: gr.update(visible=traits.takes_negative),
+            self.reasoning: gr.update(visible=traits.reasons),
+            **{
+                field: gr.update(visible=False) if value is None else gr.update(visible=True, value=value)
+                for field, value in optional.items()
+            },
+        }
+
+    def read(self, values: Values, traits: "Traits | None") -> "EditRequest":
+        """What is asked for, without LoRAs.
+
+        Args:
+            traits: of the model in use; what it has no use for is left out. None while it is being loaded.
+
+        Raises:
+            EditError: no picture, no instruction, a size that is none. ImageError: an unusable picture.
+        """
+        from mmdit.editor import EditError, EditRequest
+        from mmdit.families.strength import Strength
+
+        instruction, strength = (values[self.instruction] or "").strip(), float(values[self.strength])
+        if values[self.source] is None:
+            raise EditError("there is no picture yet; add the one to edit")
+        if not instruction:
+            raise EditError('the instruction is empty; say what to do, for example "make it black and white"')
+        optional = {} if traits is None else self._optional(values, traits)
+        files = [values[self.source], *optional.pop("references", [])]
+        return EditRequest(
+            [read_upload(file)[0] for file in files],
+            instruction,
+            seed=None if values[self.random_seed] or values[self.seed] is None else int(values[self.seed]),
+            steps=int(values[self.steps]),
+            guidance=float(values[self.guidance]),
+            size=_size(values[self.size]),
+            strength=None if strength == 1 else Strength((values[self.neutral] or "").strip(), strength),
+            record=_recording(self._model()) if values[self.record] else None,
+            **optional,
+        )
+
+    def _optional(self, values: Values, traits: "Traits") -> dict[str, Any]:
+        """What the fields ask for that only some models have."""
+        asked = {
+            "references": (traits.most_pictures > 1, values[self.references] or []),
+            "negative": (traits.takes_negative, values[self.negative] or ""),
+            "true_guidance": (traits.true_guidance is not None, float(values[self.true_guidance])),
+            "denoise": (traits.denoise is not None, float(values[self.denoise])),
+            "resolution": (traits.resolution not in (None, values[self.resolution]), int(values[self.resolution])),
+            "reasoning": (traits.reasons, values[self.reasoning] or ""),
+        }
+        return {name: value for name, (has, value) in asked.items() if has}
+
+
+def _sampling(model: ModelEntry) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Range, default and explanation of steps and of guidance."""
+    if model.pipeline is None:
+        steps = (20, "One is the most exact with this editor; with more, the picture comes in stages.")
+        guidance = (5, "1 is none, and what the editor was measured at; other values take twice the time.")
+    else:
+        steps = (100, f"More take longer; {model.steps} is the model's default.")
+        guidance = (20, f"How closely the words are followed; {model.guidance:g} is the model's default.")
+    return (
+        {"minimum": 1, "maximum": steps[0], "value": model.steps, "info": steps[1]},
+        {"minimum": 0, "maximum": guidance[0], "value": model.guidance, "info": guidance[1]},
+    )
+
+
+def _recording(model: ModelEntry) -> "RecordSpec":
+    """Everything for the embedded editor; means for large ones, whose maps would take gigabytes."""
+    from mmdit.attention.spec import RecordSpec
+
+    if model.pipeline is None:
+        return RecordSpec(steps="all", heads="all", patches="all", dtype="float16")
+    return RecordSpec(dtype="float16")
+
+
+def _size(text: str | None) -> tuple[int, int] | None:
+    """(width, height) as typed; None for nothing. Raises EditError."""
+    from mmdit.editor import EditError
+
+    text = (text or "").strip()
+    if not text:
+        return None
+    match = SIZE.fullmatch(text)
+    if match is None:
+        raise EditError(f"the size is {text!r}; give width × height, such as 1024 × 768, or nothing")
+    return int(match[1]), int(match[2])
