@@ -71,6 +71,12 @@ def request_of(settings: Mapping[str, Any], sources: Sequence[Image.Image]) -> "
     return request
 
 
+def check_settings(settings: Mapping[str, Any]) -> None:
+    """Raises ReproduceError, EditError or LoraError: settings that no edit can have had, whatever its pictures."""
+    _check(settings)
+    request_of(settings, [Image.new("RGB", (1, 1))] * (1 + settings.get("references", 0)))
+
+
 def request_for(
     editor: "Editor",
     settings: Mapping[str, Any],

@@ -15,6 +15,7 @@ from mmdit.runtime.jobs import Jobs
 from mmdit.ui import markup
 from mmdit.ui.edit_tab import EditTab
 from mmdit.ui.explorer import ExplorerTab
+from mmdit.ui.history_tab import HistoryTab
 from mmdit.ui.lora_shelf import LoraShelf
 from mmdit.ui.lora_tab import LoraPanel, LoraTab
 
@@ -63,6 +64,8 @@ def _build(jobs: Jobs, model: ModelEntry, presets: Presets, folder: Path) -> gr.
                 LoraTab(page, tabs, edit, panel, folder)
             with gr.Tab("Look inside", id="inside") as inside:
                 explorer = ExplorerTab(page, jobs.history, folder)
+            with gr.Tab("History", id="history") as history:
+                HistoryTab(history, tabs, edit, folder, Path(get_upload_folder()))
         quiet = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
         inside.select(lambda view: explorer.show(edit.shown_name(view)), [edit.view], [explorer.view], **quiet)
         edit.look_inside.click(lambda: gr.update(selected="inside"), None, [tabs], **quiet)
