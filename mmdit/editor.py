@@ -128,6 +128,11 @@ class Editor:
         return self._family.transformer
 
     @property
+    def weights(self) -> str:
+        """Identifies the model's weights, as settings do."""
+        return self._family.fingerprint
+
+    @property
     def traits(self) -> Traits:
         """What the model can do, and its defaults."""
         return self._family.traits
@@ -278,7 +283,7 @@ class Editor:
         }
         return {
             "model": self.entry.name,
-            "weights": self._family.fingerprint,
+            "weights": self.weights,
             "instruction": call.instruction,
             "seed": call.seed,
             "steps": call.steps,

@@ -238,8 +238,15 @@ class EditTab:
             self.fields.source: entry.source,
             **self._settings(entry),
             **self._marked_as(entry),
+            self.fields.references: [str(file) for file in entry.references] or None,
             self.stack: self.shelf.to_browser(*self.shelf.from_settings(entry.settings)),
         }
+
+    def take_settings(self, settings: dict[str, Any]) -> Update:
+        """Settings and LoRAs of a result that is not here; the pictures stay."""
+        values = self.fields.of(settings, (0, 0))  # so that its size is asked for, whatever the picture's is
+        del values[self.fields.references]
+        return values | {self.stack: self.shelf.to_browser(*self.shelf.from_settings(settings))}
 
     def _edit_again(self, view: View) -> Update:
         entry = shown_entry(view, self.jobs)

@@ -21,6 +21,7 @@ from mmdit.ui.api import Api
 from mmdit.ui.edit_tab import EditTab
 from mmdit.ui.explorer import ExplorerTab
 from mmdit.ui.explorer_payload import Shelf
+from mmdit.ui.history_tab import HistoryTab
 from mmdit.ui.intake import Studio
 from mmdit.ui.lora_shelf import LoraShelf
 from mmdit.ui.lora_tab import LoraPanel, LoraTab
@@ -76,6 +77,8 @@ def _build(jobs: Jobs, model: ModelEntry, presets: Presets, folder: Path) -> gr.
                 LoraTab(page, tabs, edit, panel, folder)
             with gr.Tab("Look inside", id="inside") as inside:
                 explorer = ExplorerTab(page, recordings)
+            with gr.Tab("History", id="history") as history:
+                HistoryTab(history, tabs, edit, folder, Path(get_upload_folder()))
         Api(jobs, edit.model_in_use, shelf)
         quiet = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
         inside.select(lambda view: explorer.show(edit.shown_name(view)), [edit.view], [explorer.view], **quiet)
