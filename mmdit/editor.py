@@ -10,14 +10,13 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from PIL import Image
 from torch import nn
 
 from mmdit import images
-from mmdit.alignment import Drift
 from mmdit.attention.maps import AttentionMaps
 from mmdit.catalog import ModelEntry
 from mmdit.families.family import EditCall, Family, FamilyOutput, OnStep, Traits, steps_run
@@ -27,6 +26,9 @@ from mmdit.lora.presets import Presets
 from mmdit.lora.stack import LoraStack
 from mmdit.region import Region
 from mmdit.request import EditError, EditRequest
+
+if TYPE_CHECKING:  # see finish.py
+    from mmdit.alignment import Drift
 
 Load = Callable[[], tuple[Family, str]]
 """Loads a model; gives it and how it lies in memory."""
@@ -78,7 +80,7 @@ class EditResult:
     timings: dict[str, float]
     warnings: tuple[str, ...] = field(default=())
     maps: AttentionMaps | None = None
-    drift: Drift | None = None
+    drift: "Drift | None" = None
 
 
 class Editor:
@@ -296,7 +298,7 @@ class Editor:
         }
 
 
-def _finishing(region: Region | None, guard: Guard, drift: Drift | None) -> dict[str, Any]:
+def _finishing(region: Region | None, guard: Guard, drift: "Drift | None") -> dict[str, Any]:
     """What settings tell of the guard and the region; what says nothing is left out."""
     said = {
         "guard": None if guard == "off" else guard,

@@ -5,12 +5,14 @@ as edited. Out: the result's picture, and how far it had drifted.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from PIL import Image
 
-from mmdit.alignment import Drift, correct, measure
 from mmdit.region import Region
+
+if TYPE_CHECKING:
+    from mmdit.alignment import Drift
 
 Guard = Literal["off", "measure", "correct"]
 
@@ -24,7 +26,7 @@ class Finished:
     """
 
     image: Image.Image
-    drift: Drift | None = None
+    drift: "Drift | None" = None
     warnings: tuple[str, ...] = ()
 
 
@@ -34,6 +36,8 @@ def finish(source: Image.Image, edited: Image.Image, region: Region | None, guar
         source, edited: RGB, of one size.
         region: what alone may change; None for everything.
     """
+    from mmdit.alignment import correct, measure  # scikit-image takes long to load, and the page is waited for
+
     drift, warnings = None, ()
     if guard != "off":
         drift = measure(source, edited, None if region is None else region.inside(source.size))

@@ -118,6 +118,8 @@ def region_of(settings: dict[str, Any]) -> Region:
     try:
         png = base64.b64decode(settings["mask"], validate=True)
         with Image.open(io.BytesIO(png), formats=["PNG"]) as opened:
+            if opened.width * opened.height > images.MAX_PIXELS:
+                raise ValueError("too large")
             return Region(opened.convert("L"), float(settings["feather"]))
     except (
         KeyError,

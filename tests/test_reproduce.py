@@ -10,7 +10,7 @@ from lora_files import write
 from PIL import Image
 from tiny_checkpoints import build
 
-from mmdit import EditRequest, EditResult, LoraWeight
+from mmdit import EditRequest, EditResult, LoraWeight, Region
 from mmdit.catalog import CATALOG
 from mmdit.editor import Editor
 from mmdit.families.qwen_image import QwenImage
@@ -61,6 +61,7 @@ def blocks_of(editor: Editor) -> dict[str, tuple[int, int]]:
 
 STRENGTH = Strength("leave it as it is", 0.5, (("make it darker", 0.25),), "changed")
 STACK = [LoraWeight("warm", 0.75, {"transformer_blocks.1": 0.5}), LoraWeight("cold", -0.3), LoraWeight("flat", 0.0)]
+REGION = Region(Image.linear_gradient("L").resize((96, 80)).rotate(90), 3.0)
 REQUESTS: dict[str, dict[str, Any]] = {
     "plain, seed drawn": {},
     "several steps and guidance": {"seed": 0, "steps": 3, "guidance": 2.5},
@@ -68,6 +69,7 @@ REQUESTS: dict[str, dict[str, Any]] = {
     "a strength with others": {"seed": 4, "strength": STRENGTH},
     "a stack of LoRAs": {"seed": 5, "loras": STACK},
     "a LoRA and words that are read": {"seed": 6, "loras": STACK[:1], "literally": False},
+    "a region and the guard": {"seed": 8, "region": REGION, "guard": "correct"},
     "roundabout words": {"seed": 7, "instruction": "I would like it to look as if it were night", "literally": True},
 }
 

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from mmdit.lora.inspect import LoraError
+from mmdit.region import region_of
 
 if TYPE_CHECKING:  # see jobs.py
     from mmdit.editor import Editor, EditRequest
@@ -24,11 +25,11 @@ NUMBER = (int, float)
 ASKED = {
     "instruction": str, "seed": int, "steps": int, "guidance": NUMBER, "size": list, "loras": list, "negative": str,
     "true_guidance": NUMBER, "strength": dict, "denoise": NUMBER, "shift": NUMBER, "resolution": int,
-    "reasoning": str, "literally": bool,
+    "reasoning": str, "literally": bool, "guard": str, "region": dict,
 }  # fmt: skip
 """What an edit was asked for. The first six are in every result's settings."""
 ALWAYS = tuple(ASKED)[:6]
-TOLD = {"model": str, "weights": str, "working": list, "references": int, "torch": str, "machine": str}
+TOLD = {"model": str, "weights": str, "working": list, "references": int, "torch": str, "machine": str, "drift": dict}
 """What else settings tell."""
 
 
@@ -43,8 +44,8 @@ def request_of(settings: Mapping[str, Any], sources: Sequence[Image.Image]) -> "
         sources: every picture that was given, the edited one first.
 
     Raises:
-        ReproduceError: not an edit's settings, or other pictures than they count. EditError, LoraError: a value out of
-            range.
+        ReproduceError: not an edit's settings, or other pictures than they count. EditError, LoraError, RegionError: a
+            value out of range, or a region whose mask is not in them.
     """
     from mmdit.editor import EditRequest
 
@@ -65,6 +66,8 @@ def request_of(settings: Mapping[str, Any], sources: Sequence[Image.Image]) -> "
             "loras": [_lora(lora) for lora in settings["loras"]],
             "strength": _strength(settings["strength"]) if "strength" in settings else None,
             "literally": settings.get("literally", False),
+            "guard": settings.get("guard", "off"),
+            "region": region_of(settings["region"]) if "region" in settings else None,
         },
     )
     request.check()
@@ -72,9 +75,12 @@ def request_of(settings: Mapping[str, Any], sources: Sequence[Image.Image]) -> "
 
 
 def check_settings(settings: Mapping[str, Any]) -> None:
-    """Raises ReproduceError, EditError or LoraError: settings that no edit can have had, whatever its pictures."""
+    """Raises ReproduceError, EditError, LoraError or RegionError: settings that no edit of any picture can have had."""
     _check(settings)
-    request_of(settings, [Image.new("RGB", (1, 1))] * (1 + settings.get("references", 0)))
+    if "region" in settings:
+        region_of(settings["region"])
+    of_any_shape = {name: value for name, value in settings.items() if name != "region"}
+    request_of(of_any_shape, [Image.new("RGB", (1, 1))] * (1 + settings.get("references", 0)))
 
 
 def request_for(

@@ -20,6 +20,7 @@ NAMES = {
     "instruction": "Instruction", "model": "Model", "seed": "Seed", "steps": "Steps", "guidance": "Guidance",
     "negative": "Not wanted", "true_guidance": "Guidance away from it", "denoise": "Repaint", "shift": "Shift",
     "resolution": "Working resolution", "reasoning": "Reasoning", "literally": "Words as they stand",
+    "guard": "Alignment guard",
     "references": "Further pictures", "weights": "Weights", "torch": "PyTorch", "machine": "Machine",
 }  # fmt: skip
 """What people call settings; in this order."""
@@ -80,12 +81,15 @@ def details(settings: Mapping[str, Any], title: str, sources: Sequence[tuple[str
         rows.insert(2, ("Size", f"{_value(size[0])} × {_value(size[1])}"))
     if isinstance(strength := settings.get("strength"), dict):
         rows.insert(5, ("Strength", f"{_value(strength.get('value'))}, against “{_value(strength.get('neutral'))}”"))
+    if isinstance(settings.get("region"), dict):
+        rows.append(("Region", "a part only"))
     loras = settings.get("loras")
     for lora in loras if isinstance(loras, list) else ():
         rows.append(("LoRA", _lora(lora if isinstance(lora, dict) else {})))
     told = "".join(f'<tr><th scope="row">{escape(name)}</th><td>{escape(value)}</td></tr>' for name, value in rows)
     given = "".join(
-        f'<a href="{markup.file_url(file)}" target="_blank"><img src="{escape(address)}" alt="Given picture {index}"></a>'
+        f'<a href="{markup.file_url(file)}" target="_blank">'
+        f'<img src="{escape(address)}" alt="Given picture {index}"></a>'
         for index, (address, file) in enumerate(sources, start=1)
     )
     pictures = f'<tr><th scope="row">Given</th><td class="given">{given}</td></tr>' if given else ""
