@@ -4,6 +4,7 @@ What is shown follows from a `Shown` and what is on disk. A browser names result
 read as a stranger's.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -177,7 +178,7 @@ class HistoryTab:
                 return self.draw(Shown(name=entry.name, job=shown.job, of=shown.of, news=news, kind="done"))
             dropped = self._read_picture(file)
         except (ValueError, OSError) as error:
-            return self.draw(replace(shown, news=_sentence(str(error).replace(str(file), file.name)), kind="error"))
+            return self.draw(replace(shown, news=self._told(error), kind="error"))
         news = "A picture made with the studio. It holds its settings, but not the pictures that it was made from."
         return self.draw(replace(shown, name="", second="", choosing=False, dropped=dropped, news=news, kind="done"))
 
@@ -210,7 +211,7 @@ class HistoryTab:
             file = self._folder / f"{entry.name}.zip"
             export_bundle(entry, file)
         except (ValueError, OSError) as error:
-            shown = replace(shown, news=_sentence(str(error)), kind="error")
+            shown = replace(shown, news=self._told(error), kind="error")
             return {self.shown: shown, self.status: self._said(shown), self.link: ""}
         self._exports = [*(kept for kept in self._exports if kept != file), file]
         while len(self._exports) > KEPT_EXPORTS:
@@ -232,7 +233,7 @@ class HistoryTab:
             sources = [load_image(source) for source in entry.sources] if entry is not None else []
             job = self.jobs.submit(request_for(editor, settings, sources, self.shelf.files))
         except (ValueError, OSError, QueueFullError) as error:
-            return self.draw(replace(shown, news=_sentence(str(error)), kind="error"))
+            return self.draw(replace(shown, news=self._told(error), kind="error"))
         return self.draw(replace(shown, second="", choosing=False, job=job.id, of=entry.name, news="", kind="calm"))
 
     def stop(self, shown: Shown) -> Update:
@@ -295,6 +296,15 @@ class HistoryTab:
             return markup.status("Making it again: other edits are first…", "busy")
         share = now.step / now.steps if now.steps else None
         return markup.status("Making it again…", "busy", share, f"step {now.step} of {now.steps}" if now.steps else "")
+
+    def _told(self, error: Exception) -> str:
+        """What went wrong as a sentence without this machine's folders."""
+        if isinstance(error, OSError):
+            return _sentence(f"a file could not be read or written: {error.strerror or type(error).__name__}")
+        text = str(error)
+        for folder in (self.history.folder, self._uploads, self._uploads.resolve()):
+            text = re.sub(rf"{re.escape(str(folder))}[\\/](?:\w+[\\/])*", "", text)
+        return _sentence(text)
 
     def _gallery(self, shown: Shown, found: list[Entry]) -> str:
         tiles = [
