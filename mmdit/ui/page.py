@@ -20,6 +20,7 @@ from mmdit.ui.lora_tab import LoraPanel, LoraTab
 
 EXAMPLES = ASSETS / "examples"
 STYLE = Path(__file__).with_name("style.css")
+TIDY_SECONDS, KEEP_SECONDS = 60 * 60, 24 * 60 * 60  # how often Gradio's copies are looked through, and how long kept
 MAX_UPLOAD = "2gb"  # large LoRAs; how large a picture may be is for `mmdit.images` to say
 
 CONTROL_ENTER = """() => document.addEventListener('keydown', event => {
@@ -53,7 +54,8 @@ def serve(jobs: Jobs, model: ModelEntry, host: str, port: int, presets: Presets 
 def _build(jobs: Jobs, model: ModelEntry, presets: Presets, folder: Path) -> gr.Blocks:
     """The page; small pictures and the explorer's bytes pass through ``folder``."""
     shelf = LoraShelf(presets, jobs, model, Path(get_upload_folder()))
-    with gr.Blocks(title="MMDiT Studio", analytics_enabled=False) as page:
+    tidy = (TIDY_SECONDS, KEEP_SECONDS)
+    with gr.Blocks(title="MMDiT Studio", analytics_enabled=False, delete_cache=tidy) as page:
         gr.HTML(markup.header(model.name))
         panel = LoraPanel(shelf, jobs, folder)
         with gr.Tabs(elem_id="tabs") as tabs:
