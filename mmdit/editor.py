@@ -125,6 +125,11 @@ class Editor:
         return self._loaded
 
     @property
+    def usable(self) -> bool:
+        """False once memory ran out and the model could not be loaded again so that it takes less."""
+        return self._loaded is not None
+
+    @property
     def transformer(self) -> nn.Module:
         """The module whose joint-attention blocks do the work."""
         return self._family.transformer

@@ -28,6 +28,7 @@ from mmdit.ui.lora_tab import LoraPanel, LoraTab
 
 EXAMPLES = ASSETS / "examples"
 STYLE = Path(__file__).with_name("style.css")
+TIDY_SECONDS, KEEP_SECONDS = 60 * 60, 24 * 60 * 60  # how often Gradio's copies are looked through, and how long kept
 MAX_UPLOAD = "2gb"  # large LoRAs; how large a picture may be is for `mmdit.images` to say
 NO_MCP = "MCP is off: the mcp package that is installed does not suit this Gradio; pip install 'gradio[mcp]'"
 
@@ -67,7 +68,8 @@ def _build(jobs: Jobs, model: ModelEntry, presets: Presets, folder: Path) -> gr.
     """The page; small pictures and the explorer's bytes pass through ``folder``."""
     shelf = LoraShelf(presets, jobs, model, Path(get_upload_folder()))
     recordings = Shelf(jobs.history, folder)
-    with Studio(title="MMDiT Studio", analytics_enabled=False) as page:
+    tidy = (TIDY_SECONDS, KEEP_SECONDS)
+    with Studio(title="MMDiT Studio", analytics_enabled=False, delete_cache=tidy) as page:
         gr.HTML(markup.header(model.name))
         panel = LoraPanel(shelf, jobs, folder)
         with gr.Tabs(elem_id="tabs") as tabs:
