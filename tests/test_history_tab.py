@@ -249,7 +249,8 @@ def test_a_picture_of_ours_shows_its_settings(here: Tab, tiny_editor: Editor, pi
     ("name", "sentence"),
     [
         ("text.zip", "text.zip: not a bundle"), ("text.png", "text.png: not a picture"),
-        ("plain.png", "Plain.png has no settings"), ("odd.png", "steps is 1000000000"), ("nonesuch.png", "not uploaded"),
+        ("plain.png", "Plain.png has no settings"), ("odd.png", "steps is 1000000000"),
+        ("nonesuch.png", "not uploaded"),
         ("link.png", "not uploaded"), ("../outside.png", "not uploaded"),
     ],
 )  # fmt: skip
