@@ -17,9 +17,11 @@ from gradio.utils import get_upload_folder
 
 from mmdit.catalog import CATALOG, ModelEntry
 from mmdit.runtime.history import Entry
-from mmdit.runtime.jobs import CAPACITY, Jobs, JobSnapshot
+from mmdit.runtime.job import JobSnapshot
+from mmdit.runtime.jobs import CAPACITY, Jobs
 from mmdit.ui.intake import refusal, sentences, uploaded
 from mmdit.ui.lora_shelf import PRESET, LoraShelf, read_stack
+from mmdit.ui.region_payload import FEATHER
 from mmdit.ui.request_fields import NEUTRAL, recording
 from mmdit.ui.source_image import read_upload
 
@@ -71,6 +73,9 @@ class Api:
         reasoning: Literal["", "think", "reflect"] = "",
         literally: bool | None = None,
         record: bool = True,
+        mask: FileData | None = None,
+        feather: float = FEATHER,
+        guard: Literal["off", "measure", "correct"] | None = None,
     ) -> tuple[FileData, dict[str, Any], list[str]]:
         """Edit a picture with words.
 
@@ -93,6 +98,10 @@ class Api:
             reasoning: for models that can: think about the instruction first, or also reflect on the result.
             literally: whether roundabout words are left as they stand.
             record: whether what the model looks at is kept, for attention.
+            mask: a picture that is white where to edit; elsewhere every pixel stays. Left out: the whole picture.
+            feather: width in pixels of the soft edge inside the mask.
+            guard: measure, or also correct, how far the picture moves and its colours change, or off. Left out:
+                measure where the model paints the whole picture anew.
 
         Returns:
             The edited picture, a PNG.
@@ -105,7 +114,7 @@ class Api:
                 seed=seed, steps=steps, guidance=guidance, size=_size(size), resolution=resolution,
                 negative=_text("negative", negative), true_guidance=true_guidance, denoise=denoise, shift=shift,
                 strength=None if strength is None else _strength(neutral, strength),
-                reasoning=reasoning, literally=literally,
+                reasoning=reasoning, literally=literally, guard=guard, region=_region(mask, feather),
             )  # fmt: skip
             done = self._made([request])
         return _file(done.entry.result), done.entry.settings, list(done.warnings)
@@ -355,6 +364,12 @@ def _listed(entry: Entry) -> dict[str, Any]:
         **{key: entry.settings.get(key) for key in ("instruction", "model", "seed", "size")},
         "loras": [lora.get("name") for lora in loras if isinstance(lora, dict)] if isinstance(loras, list) else [],
     }  # fmt: skip
+
+
+def _region(mask: Any, feather: Any) -> Any:
+    from mmdit.region import Region
+
+    return None if mask is None else Region(read_upload(str(uploaded(mask)))[0].convert("L"), feather)
 
 
 def _strength(neutral: str, value: float) -> Any:
