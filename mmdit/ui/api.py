@@ -101,11 +101,11 @@ class Api:
         """
         with sentences():
             request = self._request(
-                [picture, *_list_of("references", references)], instruction, loras, record,
+                [picture, *_list_of("references", references)], instruction, loras, _flag("record", record),
                 seed=seed, steps=steps, guidance=guidance, size=_size(size), resolution=resolution,
                 negative=_text("negative", negative), true_guidance=true_guidance, denoise=denoise, shift=shift,
                 strength=None if strength is None else _strength(neutral, strength),
-                reasoning=reasoning, literally=literally,
+                reasoning=reasoning, literally=None if literally is None else _flag("literally", literally),
             )  # fmt: skip
             done = self._made([request])
         return _file(done.entry.result), done.entry.settings, list(done.warnings)
@@ -375,6 +375,12 @@ def _whole(name: str, value: Any) -> int:
     return value
 
 
+def _flag(name: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"{name} is {value!r}; it must be true or false")
+    return value
+
+
 def _list_of(name: str, value: Any) -> list[Any]:
     if value is not None and not isinstance(value, list):
         raise ValueError(f"{name} must be a list")
@@ -386,4 +392,4 @@ def _size(value: Any) -> tuple[int, int] | None:
         return None
     if not isinstance(value, list) or len(value) != 2:
         raise ValueError("size must be [width, height] in pixels")
-    return value[0], value[1]
+    return _whole("width", value[0]), _whole("height", value[1])
