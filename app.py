@@ -50,14 +50,21 @@ def _free_port(host: str, wanted: int | None) -> int:
     raise ValueError(f"ports {FIRST_PORT} to {port} are all taken; give another with --port")
 
 
-def _load(arguments: argparse.Namespace):
-    from mmdit.families.family import Speed  # brings PyTorch along
+def _fetch(choice, on_progress) -> None:
+    from mmdit.load import fetch  # brings PyTorch along
+
+    fetch(choice.name, on_progress)
+
+
+def _load(arguments: argparse.Namespace, choice):
+    from mmdit.families.family import Speed
     from mmdit.load import load_editor
 
-    speed = Speed(arguments.attention, arguments.compile)
-    editor = load_editor(arguments.model, arguments.device, memory=arguments.memory, speed=speed)
+    meant = choice.name == arguments.model  # what makes one model faster may not do for another
+    speed = Speed(arguments.attention, arguments.compile) if meant else Speed()
+    editor = load_editor(choice.name, arguments.device, memory=choice.memory, speed=speed)
     if editor.memory:
-        print(f"{arguments.model}: {editor.memory}", file=sys.stderr)
+        print(f"{choice.name}: {editor.memory}", file=sys.stderr)
     return editor
 
 
@@ -70,18 +77,18 @@ def main() -> int:
         if port != (arguments.port or FIRST_PORT):
             print(f"port {FIRST_PORT} is taken; using {port}", file=sys.stderr)
 
-        from mmdit.catalog import CATALOG, entry_of
+        from mmdit.catalog import find
         from mmdit.runtime.history import History
         from mmdit.runtime.jobs import Jobs
+        from mmdit.runtime.model_slot import ModelChoice
         from mmdit.runtime.sizes import parse_size
         from mmdit.ui import page
 
-        model = CATALOG.get(arguments.model) or entry_of(arguments.model)
-        load = partial(_load, arguments)
+        first = ModelChoice(arguments.model, arguments.memory)
         history = History(arguments.outputs, parse_size(arguments.outputs_limit))
         history.remove_leftovers()
-        with Jobs(load, history) as jobs:
-            page.serve(jobs, model, arguments.host, port)
+        with Jobs(partial(_load, arguments), history, first, _fetch) as jobs:
+            page.serve(jobs, find(arguments.model), arguments.host, port)
     except (ValueError, OSError) as error:
         print(f"app.py: {' '.join(str(error).split())}", file=sys.stderr)
         return 2

@@ -187,3 +187,8 @@ def entry_of(source: str | Path, pipeline: str | None = None) -> ModelEntry:
         like, name=str(source), source=Path(source) if Path(source).is_dir() else str(source),
         architecture=None, gated=False, parameters={}, licence="", task="", needs="",
     )  # fmt: skip
+
+
+def find(name: str) -> ModelEntry:
+    """What is known, without loading it, of a model that is given by a name of the catalog, a folder or a hub id."""
+    return CATALOG.get(name) or entry_of(name)

@@ -13,7 +13,7 @@ from mmdit.catalog import CATALOG, ModelEntry, entry_of
 from mmdit.editor import EditError, Editor, Load
 from mmdit.families.family import Family, Speed, SpeedError
 from mmdit.families.folders import Located, ModelError
-from mmdit.families.hub import locate
+from mmdit.families.hub import OnProgress, locate
 from mmdit.families.memory import MemoryPlan, step_down, what_would_fit
 from mmdit.lora.inspect import LoraError
 from mmdit.lora.presets import PRESETS_FOLDER, Presets
@@ -46,6 +46,23 @@ def load_editor(
     loaded = _load(name, device, memory, speed)
     presets = Presets([PRESETS_FOLDER]) if presets is None else presets
     return Editor(loaded.entry, loaded.family, presets, loaded.smaller, loaded.memory)
+
+
+def fetch(name: str | Path, on_progress: OnProgress) -> None:
+    """Download a model unless it is here, without loading it.
+
+    Args:
+        name: as for `load_editor`.
+        on_progress: called while downloading, from another thread, with the bytes that have come and those that were
+            missing.
+
+    Raises:
+        EditError: an unknown name, or a model that can't be had, with the remedy.
+    """
+    try:
+        locate(_source(name), on_progress=on_progress)
+    except ModelError as error:
+        raise EditError(str(error)) from error
 
 
 def load_trainable(
@@ -88,14 +105,22 @@ class _Loaded:
     smaller: Callable[[], Load | None] = lambda: None
 
 
-def _load(name: str | Path, device: str, memory: str, speed: Speed = Speed()) -> _Loaded:
-    entry = CATALOG.get(str(name)) or next((known for known in CATALOG.values() if known.source == str(name)), None)
-    if entry is None and "/" not in str(name) and not Path(name).exists():
+def _source(name: str | Path) -> str | Path:
+    """What `locate` finds a model by. Raises EditError: no model of the catalog, and nothing else that it could be."""
+    if str(name) in CATALOG:
+        return CATALOG[str(name)].source
+    if "/" not in str(name) and not Path(name).exists():
         known = ", ".join(CATALOG)
         raise EditError(f"{str(name)!r} is neither a model of the catalog ({known}), nor a folder, nor an org/name")
+    return name
+
+
+def _load(name: str | Path, device: str, memory: str, speed: Speed = Speed()) -> _Loaded:
+    source = _source(name)
+    entry = CATALOG.get(str(name)) or next((known for known in CATALOG.values() if known.source == str(name)), None)
     device = _device(device)
     try:
-        located = locate(entry.source if entry else name)
+        located = locate(source)
         if located.pipeline is None:
             from mmdit.families.mini import MiniEditor
 

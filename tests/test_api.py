@@ -19,6 +19,7 @@ from mmdit.families.strength import Strength
 from mmdit.images import load_image
 from mmdit.lora.presets import PRESETS_FOLDER, Presets
 from mmdit.lora.stack import LoraWeight
+from mmdit.region import Region
 
 pytestmark = pytest.mark.shipped
 
@@ -90,6 +91,21 @@ def test_an_edit_is_the_editors_own(
     assert same(picture, expected.image)
     assert warnings == list(expected.warnings)
     assert settings == json.loads(json.dumps(expected.settings))
+
+
+def test_a_region_alone_is_edited(
+    client: Client, editor: Editor, photograph: Image.Image, photograph_file: Path, tmp_path: Path
+) -> None:
+    mask = Image.new("L", photograph.size)
+    mask.paste(255, (100, 50, 300, 200))
+    mask.save(tmp_path / "mask.png")
+    picture, _, _ = client.predict(
+        handle_file(photograph_file), "make it darker", 5, region=handle_file(tmp_path / "mask.png"), feather=4,
+        guard="measure", api_name="/edit",
+    )  # fmt: skip
+    asked = EditRequest([photograph], "make it darker", seed=5, region=Region(mask, 4), guard="measure")
+    assert same(picture, editor.edit(asked).image)
+    assert np.array_equal(np.asarray(load_image(picture))[:50], np.asarray(photograph)[:50])
 
 
 def test_a_lora_file_of_ones_own(

@@ -40,7 +40,9 @@ from mmdit.lora.inspect import LoraError, inspect
 from mmdit.lora.presets import Preset, Presets
 from mmdit.lora.stack import LoraWeight
 from mmdit.runtime.history import Entry, History
-from mmdit.runtime.jobs import Job, Jobs, JobState
+from mmdit.runtime.job import Job, JobState
+from mmdit.runtime.jobs import Jobs
+from mmdit.runtime.model_slot import ModelChoice
 from mmdit.ui import lora_markup
 from mmdit.ui.lora_pictures import Pictures
 from mmdit.ui.lora_shelf import Chosen, LoraShelf, NotHereError, read_stack
@@ -52,7 +54,6 @@ RANK, ALPHA = 4, 32.0
 FILM, THERMAL = "preset:sepia-film", "preset:thermal"
 SERVE = """
 import sys
-from functools import partial
 from pathlib import Path
 from mmdit.catalog import CATALOG
 from mmdit.load import load_editor
@@ -61,7 +62,7 @@ from mmdit.runtime.history import History
 from mmdit.runtime.jobs import Jobs
 from mmdit.ui import page
 port, outputs, presets = int(sys.argv[1]), Path(sys.argv[2]), Presets([Path(sys.argv[3])])
-with Jobs(partial(load_editor, "mini", "cpu", presets), History(outputs)) as jobs:
+with Jobs(lambda choice: load_editor(choice.name, "cpu", presets), History(outputs)) as jobs:
     page.serve(jobs, CATALOG["mini"], "127.0.0.1", port, presets)
 """
 
@@ -125,7 +126,7 @@ def half_file(presets_folder: Path, tmp_path_factory: pytest.TempPathFactory) ->
 def shelf(presets_folder: Path, tmp_path: Path) -> Iterator[LoraShelf]:
     """Before the editor is loaded, which never ends well here."""
 
-    def load() -> Editor:
+    def load(choice: ModelChoice) -> Editor:
         raise ValueError("there is no editor in this test")
 
     (tmp_path / "uploads").mkdir()

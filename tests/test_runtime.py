@@ -13,7 +13,9 @@ from mmdit.editor import Editor
 from mmdit.images import read_settings
 from mmdit.runtime import jobs as jobs_module
 from mmdit.runtime.history import History
-from mmdit.runtime.jobs import CAPACITY, Job, Jobs, JobState, QueueFullError
+from mmdit.runtime.job import Job, JobState
+from mmdit.runtime.jobs import CAPACITY, Jobs, QueueFullError
+from mmdit.runtime.model_slot import ModelChoice
 
 PATIENCE = 120  # seconds; only a hung worker takes so long
 
@@ -23,6 +25,7 @@ class Gate:
 
     def __init__(self, editor: Editor) -> None:
         self.editor = editor
+        self.entry, self.memory = editor.entry, editor.memory
         self.reached = threading.Semaphore(0)
         self.go_on = threading.Semaphore(0)
 
@@ -47,7 +50,7 @@ def history(tmp_path: Path) -> History:
 
 @pytest.fixture
 def jobs(tiny_editor: Editor, history: History) -> Iterator[Jobs]:
-    jobs = Jobs(lambda: tiny_editor, history)
+    jobs = Jobs(lambda _: tiny_editor, history)
     yield jobs
     jobs.close()
 
@@ -59,7 +62,7 @@ def gate(tiny_editor: Editor) -> Gate:
 
 @pytest.fixture
 def gated_jobs(gate: Gate, history: History) -> Iterator[Jobs]:
-    jobs = Jobs(lambda: gate, history)
+    jobs = Jobs(lambda _: gate, history)
     yield jobs
     gate.go_on.release(1000)
     jobs.close()
@@ -201,7 +204,7 @@ def test_edits_wait_for_a_model_that_is_still_loading(
 ) -> None:
     loaded = threading.Event()
 
-    def load() -> Editor:
+    def load(choice: ModelChoice) -> Editor:
         assert loaded.wait(PATIENCE)
         return tiny_editor
 
@@ -218,7 +221,7 @@ def test_edits_wait_for_a_model_that_is_still_loading(
 def test_a_model_that_will_not_load_fails_those_who_wait(history: History, picture: Image.Image) -> None:
     started = threading.Event()
 
-    def load() -> Editor:
+    def load(choice: ModelChoice) -> Editor:
         assert started.wait(PATIENCE)
         raise EditError("'nonesuch' is no model")
 

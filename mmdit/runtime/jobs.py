@@ -1,185 +1,128 @@
 """One model, one worker thread, and the edits that wait for it.
 
-In: `EditRequest`s. Out: `Job`s, whose snapshots any thread may read at any moment. A result is on disk before
-its job counts as done. Knows neither the page nor the model: it is given a function that loads an editor.
+In: `EditRequest`s, and wishes for another model. Out: `Job`s and `ModelSnapshot`s, which any thread may read at any
+moment. A result is on disk before its job counts as done. The worker outlives whatever happens in an edit or while a
+model is loaded. Knows neither the page nor the models: it is given functions that download and load them.
 """
 
-import logging
-import secrets
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from enum import Enum
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from PIL import Image
-
-from mmdit.runtime.history import Entry, History
+from mmdit.runtime.failures import free_memory, sentence
+from mmdit.runtime.history import History
+from mmdit.runtime.job import Job, JobState
+from mmdit.runtime.model_slot import Fetch, Load, ModelChoice, ModelSlot, ModelSnapshot, ModelState, OnProgress
 
 if TYPE_CHECKING:  # at run time PyTorch is loaded by the worker, so that a page can show before
     from mmdit.editor import Editor, EditRequest, StepProgress
 
-log = logging.getLogger(__name__)
-
 CAPACITY = 8
+EMBEDDED = ModelChoice("mini")
 REMEMBERED = 64  # finished jobs that can still be looked up
 
 
-class JobState(str, Enum):
-    WAITING = "waiting"
-    RUNNING = "running"
-    DONE = "done"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-    @property
-    def finished(self) -> bool:
-        return self in (JobState.DONE, JobState.FAILED, JobState.CANCELLED)
-
-
 class QueueFullError(RuntimeError):
-    """As many edits wait as may wait; one sentence with the remedy."""
+    """As many edits wait as may wait, or there is no model; one sentence with the remedy."""
 
 
-@dataclass(frozen=True)
-class JobSnapshot:
-    """A job at one moment.
+@dataclass(frozen=True, eq=False)
+class _Wish:
+    """For another model, or for none."""
 
-    Args:
-        step, steps: done, of how many, over all edits of the job; 0 of 0 before the first step is done.
-        seconds_left: an estimate; None before the first step is done.
-        preview: after the latest step, at the model's working size; None unless running.
-        source: the picture being edited; None once the job is finished.
-        entry: where the (last) result is, with its settings; None unless done.
-        entries: the results that are there so far, in the order of the requests.
-        error: one sentence; empty unless failed.
-    """
-
-    id: str
-    instruction: str
-    state: JobState
-    source: Image.Image | None
-    step: int = 0
-    steps: int = 0
-    seconds_left: float | None = None
-    preview: Image.Image | None = None
-    entry: Entry | None = None
-    entries: tuple[Entry, ...] = ()
-    warnings: tuple[str, ...] = ()
-    error: str = ""
-
-
-class Job:
-    """One edit, or several in a row, on the way through the queue. Made by `Jobs.submit` and `Jobs.submit_series`."""
-
-    def __init__(self, requests: "Sequence[EditRequest]") -> None:
-        self._requests: tuple[EditRequest, ...] = tuple(requests)
-        self._lock = threading.Lock()
-        self._cancel_wanted = False
-        self._finished = threading.Event()
-        self._snapshot = JobSnapshot(
-            secrets.token_hex(8), requests[0].instruction, JobState.WAITING, next(iter(requests[0].images), None)
-        )
+    choice: ModelChoice | None
 
     @property
-    def id(self) -> str:
-        return self._snapshot.id
+    def name(self) -> str:
+        return "" if self.choice is None else self.choice.name
 
-    @property
-    def snapshot(self) -> JobSnapshot:
-        """The job as it is now; never changes afterwards."""
-        return self._snapshot
 
-    @property
-    def cancel_wanted(self) -> bool:
-        return self._cancel_wanted
-
-    def cancel(self) -> None:
-        """Drop a waiting job at once, end a running one after its current step, leave a finished one alone."""
-        with self._lock:
-            self._cancel_wanted = True
-            if self._snapshot.state is JobState.WAITING:
-                self._finish(JobState.CANCELLED)
-
-    def wait(self, timeout: float | None = None) -> JobSnapshot:
-        """The job when it has finished, or as it is after ``timeout`` seconds."""
-        self._finished.wait(timeout)
-        return self._snapshot
-
-    def begin(self) -> "tuple[EditRequest, ...]":
-        """For the worker: mark it as running and hand out the requests; none when it was cancelled."""
-        with self._lock:
-            if self._snapshot.state is not JobState.WAITING:
-                return ()
-            self._snapshot = replace(self._snapshot, state=JobState.RUNNING)
-            return self._requests
-
-    def progress(self, progress: "StepProgress") -> None:
-        """For the worker: one more step of the current edit is done."""
-        with self._lock:
-            done, edits = len(self._snapshot.entries), len(self._requests)
-            pace = progress.seconds_left / max(1, progress.steps - progress.step)
-            self._snapshot = replace(
-                self._snapshot,
-                step=done * progress.steps + progress.step,
-                steps=edits * progress.steps,
-                seconds_left=progress.seconds_left + pace * progress.steps * (edits - done - 1),
-                preview=progress.preview,
-            )
-
-    def made(self, entry: Entry) -> None:
-        """For the worker: one more result is on disk."""
-        with self._lock:
-            self._snapshot = replace(self._snapshot, entries=(*self._snapshot.entries, entry))
-
-    def end(self, state: JobState, **outcome: Entry | tuple[str, ...] | str) -> None:
-        """For the worker: the final state, with the snapshot fields that go with it."""
-        with self._lock:
-            if not self._snapshot.state.finished:
-                self._finish(state, **outcome)
-
-    def _finish(self, state: JobState, **outcome: Entry | tuple[str, ...] | str) -> None:
-        self._requests = ()  # pictures are large, and finished jobs are remembered
-        self._snapshot = replace(self._snapshot, state=state, source=None, preview=None, **outcome)
-        self._finished.set()
+def already_here(choice: ModelChoice, on_progress: OnProgress) -> None:
+    """The `Fetch` of models that never have to be downloaded."""
 
 
 class Jobs:
-    """The queue and its worker, which starts at once by loading the model. Close it, or use it as a context.
+    """The queue and its worker, which starts at once by loading the first model. Close it, or use it as a context.
 
     Args:
-        load: returns the editor; called once, in the worker. Jobs submitted meanwhile wait.
+        load: returns a model's editor; called in the worker. Jobs submitted meanwhile wait.
         history: where results are written.
+        first: the model to begin with.
+        fetch: downloads a model; called before ``load``, and from another thread while there are edits to be made.
     """
 
-    def __init__(self, load: "Callable[[], Editor]", history: History) -> None:
+    def __init__(
+        self, load: Load, history: History, first: ModelChoice = EMBEDDED, fetch: Fetch = already_here
+    ) -> None:
         self.history = history
-        self._load = load
+        self._slot = ModelSlot(fetch, load)
         self._changed = threading.Condition()
         self._waiting: deque[Job] = deque()
         self._known: dict[str, Job] = {}
         self._closed = False
-        self._loaded = threading.Event()
-        self._load_error = ""
-        self._editor: Editor | None = None
-        self._worker = threading.Thread(target=self._work, name="editor", daemon=True)
-        self._worker.start()
+        self._tried = threading.Event()
+        self._wish: _Wish | None = None  # the latest, until it is fulfilled
+        self._due: _Wish | None = None  # what the worker does as soon as no edit waits for the present model
+        self._task: Job | _Wish | None = None  # what the worker is at
+        self._worker = self._start_worker()
+        self.use(first)
+
+    # ---- the model
 
     @property
-    def ready(self) -> bool:
-        """Whether the editor is loaded."""
-        return self._loaded.is_set() and not self._load_error
+    def model(self) -> ModelSnapshot:
+        """What is loaded and what is on its way, as it is now."""
+        return self._slot.snapshot
 
     @property
     def editor(self) -> "Editor | None":
-        """The editor, for questions that need no edit; None until it is loaded."""
-        return self._editor
+        """The editor, for questions that need no edit; None while there is none."""
+        return self._slot.editor
+
+    @property
+    def ready(self) -> bool:
+        """Whether a model is loaded."""
+        return self._slot.editor is not None
 
     def wait_until_loaded(self, timeout: float | None = None) -> str:
-        """Wait for the editor; returns one sentence when it could not be loaded, or else nothing."""
-        self._loaded.wait(timeout)
-        return self._load_error
+        """Wait for the first model; returns one sentence when it could not be loaded, or else nothing."""
+        self._tried.wait(timeout)
+        return "" if self.ready else self.model.error
+
+    def use(self, choice: ModelChoice) -> None:
+        """Exchange the model; returns at once. An earlier wish that is not fulfilled yet is dropped.
+
+        A download leaves the present model at work. Then come the edits that wait for it, and then the exchange.
+        """
+        with self._changed:
+            if self._closed:
+                return
+            self._ensure_worker()
+            wish = self._wish = _Wish(choice)
+            if self.model.state in (ModelState.NONE, ModelState.FAILED) and self._task is None:
+                self._make_due(wish)
+                return
+            self._due = None
+            self._slot.expect(choice, "fetching")
+        threading.Thread(target=self._fetch, args=[wish], name="download", daemon=True).start()
+
+    def unload(self) -> None:
+        """Let go of the model when the edits that wait for it are made; returns at once."""
+        with self._changed:
+            self._ensure_worker()
+            self._slot.forget()
+            wish = self._wish = _Wish(None)
+            self._make_due(wish)
+
+    def wait_until_settled(self, timeout: float | None = None) -> ModelSnapshot:
+        """The model when no other is on its way, or as it is after ``timeout`` seconds."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._wish is None, timeout)
+        return self.model
+
+    # ---- edits
 
     def submit(self, request: "EditRequest") -> Job:
         """Queue one edit; see `submit_series`."""
@@ -188,16 +131,22 @@ class Jobs:
     def submit_series(self, requests: "Sequence[EditRequest]") -> Job:
         """Queue one job of one or more edits of equally many steps, made one after the other.
 
+        They are for the model that is in use now, or that is about to be: no other will make them.
+
         Raises:
-            QueueFullError: `CAPACITY` edits wait already, or the editor can't be used.
+            QueueFullError: `CAPACITY` edits wait already, or there is no model.
         """
         with self._changed:
-            if self._closed or self._load_error:
-                raise QueueFullError(self._load_error or "the studio is shutting down; start it again")
+            if self._closed:
+                raise QueueFullError("the studio is shutting down; start it again")
+            self._ensure_worker()
+            model = self._model_to_come()
+            if not model:
+                raise QueueFullError(self.model.error or "no model is loaded; load one first")
             self._waiting = deque(job for job in self._waiting if not job.snapshot.state.finished)
             if len(self._waiting) >= CAPACITY:
                 raise QueueFullError(f"{CAPACITY} edits are waiting already; let one finish, or cancel one")
-            job = Job(requests)
+            job = Job(requests, model)
             self._waiting.append(job)
             self._remember(job)
             self._changed.notify_all()
@@ -228,6 +177,7 @@ class Jobs:
             for job in self._known.values():
                 job.cancel()
             self._changed.notify_all()
+        self._tried.set()
         self._worker.join()
 
     def __enter__(self) -> "Jobs":
@@ -242,36 +192,111 @@ class Jobs:
         for forgotten in finished[: max(0, len(finished) - REMEMBERED)]:
             del self._known[forgotten.id]
 
+    # ---- the worker
+
+    def _start_worker(self) -> threading.Thread:
+        worker = threading.Thread(target=self._work, name="editor", daemon=True)
+        worker.start()
+        return worker
+
+    def _ensure_worker(self) -> None:
+        if not self._worker.is_alive():
+            self._worker = self._start_worker()
+
     def _work(self) -> None:
         try:
-            editor = self._load()
-        except Exception as error:
-            self._give_up(_sentence(error))
-            return
-        self._editor = editor
-        self._loaded.set()
-        while (job := self._next()) is not None:
-            self._run(editor, job)
+            while (task := self._next()) is not None:
+                if isinstance(task, Job):
+                    self._run(task)
+                else:
+                    self._fulfil(task)
+        finally:
+            with self._changed:
+                self._abandon()
 
-    def _give_up(self, error: str) -> None:
+    def _abandon(self) -> None:
+        """Whatever ended the worker's thread, nobody waits for it forever."""
+        task, self._task = self._task, None
+        if isinstance(task, Job):
+            task.end(JobState.FAILED, error="the worker was ended from outside; send the edit again")
+        elif task is not None:
+            self._slot.give_up("the worker was ended from outside; load the model again")
+            self._settle(task)
+
+    def _next(self) -> Job | _Wish | None:
+        """Edits for the present model first, then the change of it; None at the end."""
         with self._changed:
-            self._load_error = error
-            self._closed = True
-            for job in self._waiting:
-                job.end(JobState.FAILED, error=error)
-        self._loaded.set()
+            self._task = None
+            while not self._closed:
+                present = self.model.name
+                self._task = next((job for job in self._waiting if job.model == present), None)
+                if self._task is not None:
+                    self._waiting.remove(self._task)
+                    break
+                if self._due is not None:
+                    self._task, self._due = self._due, None
+                    break
+                self._dismiss()
+                self._changed.wait()
+            return self._task
 
-    def _next(self) -> Job | None:
+    def _model_to_come(self) -> str:
+        """The name of the model that edits submitted now are for; "" for none."""
+        change = self._due or self._task
+        return change.name if isinstance(change, _Wish) else self.model.name
+
+    def _dismiss(self) -> None:
+        """Nobody makes the edits for a model that is not there and not about to be."""
+        snapshot = self.model
+        for job in self._waiting:
+            now = f"{snapshot.name} is loaded now" if snapshot.name else "no model is loaded now"
+            gone = snapshot.error or f"this edit was meant for {job.model}, but {now}; send it again"
+            job.end(JobState.FAILED, error=gone)
+        self._waiting.clear()
+
+    def _make_due(self, wish: _Wish) -> None:
+        """Hand a wish to the worker."""
+        if wish.choice is not None:
+            self._slot.expect(wish.choice, "waiting")
+        self._due = wish
+        self._changed.notify_all()
+
+    def _fetch(self, wish: _Wish) -> None:
+        """In a thread of its own: download, then hand over to the worker, unless something else is wanted by now."""
+        error = self._slot.fetch(wish.choice)
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._closed)
-            return None if self._closed else self._waiting.popleft()
+            if self._wish is not wish or self._closed:
+                return
+            if not error:
+                self._make_due(wish)
+                return
+            self._slot.forget(error)
+            self._settle(wish)
 
-    def _run(self, editor: "Editor", job: Job) -> None:
-        from mmdit.editor import EditCancelled
+    def _fulfil(self, wish: _Wish) -> None:
+        if wish.choice is None:
+            self._slot.unload()
+        else:
+            self._slot.exchange(wish.choice)
+        with self._changed:
+            self._settle(wish)
+        self._tried.set()
 
+    def _settle(self, wish: _Wish) -> None:
+        if self._wish is wish:
+            self._wish = None
+        self._changed.notify_all()
+
+    def _run(self, job: Job) -> None:
         requests = job.begin()
-        if not requests:
-            return
+        if requests and self._make(job, requests):
+            free_memory()
+            if not self.editor.usable:
+                self._slot.renew()
+
+    def _make(self, job: Job, requests: "tuple[EditRequest, ...]") -> bool:
+        """Make the edits of a job. Returns whether that has failed."""
+        from mmdit.editor import EditCancelled
 
         def on_step(progress: "StepProgress") -> None:
             if job.cancel_wanted:
@@ -281,23 +306,14 @@ class Jobs:
         try:
             warnings: dict[str, None] = {}
             for request in requests:
-                result = editor.edit(request, on_step)
+                result = self.editor.edit(request, on_step)
                 entry = self.history.save(result, request.images)
                 job.made(entry)
                 warnings |= dict.fromkeys((*result.warnings, *self.history.trim()))
             job.end(JobState.DONE, entry=entry, warnings=tuple(warnings))
         except EditCancelled:
             job.end(JobState.CANCELLED)
-        except Exception as error:  # whatever happens to one edit, the next one has its turn
-            job.end(JobState.FAILED, error=_sentence(error))
-
-
-def _sentence(error: Exception) -> str:
-    """What went wrong in one line; what is not the asker's to mend goes to the log in full."""
-    first_line = str(error).strip().partition("\n")[0] or type(error).__name__
-    if isinstance(error, ValueError):  # EditError and ImageError are, and say all that is needed
-        return first_line
-    log.error("the editor failed", exc_info=error)
-    if isinstance(error, OSError):
-        return f"a file could not be read or written: {first_line}"
-    return f"something unexpected happened: {first_line} ({type(error).__name__}); the log has the details"
+        except BaseException as error:  # whatever happens to one edit, the next one has its turn
+            job.end(JobState.FAILED, error=sentence(error))
+            return True
+        return False

@@ -21,7 +21,7 @@ from mmdit.runtime.jobs import CAPACITY, Jobs, JobSnapshot
 from mmdit.ui.intake import refusal, sentences, uploaded
 from mmdit.ui.lora_shelf import PRESET, LoraShelf, read_stack
 from mmdit.ui.request_fields import NEUTRAL, recording
-from mmdit.ui.source_image import read_upload
+from mmdit.ui.source_image import read_upload, without_folder
 
 if TYPE_CHECKING:  # see jobs.py
     from mmdit.editor import EditRequest
@@ -71,6 +71,9 @@ class Api:
         reasoning: Literal["", "think", "reflect"] = "",
         literally: bool | None = None,
         record: bool = True,
+        region: FileData | None = None,
+        feather: float = 8.0,
+        guard: Literal["off", "measure", "correct"] | None = None,
     ) -> tuple[FileData, dict[str, Any], list[str]]:
         """Edit a picture with words.
 
@@ -93,6 +96,9 @@ class Api:
             reasoning: for models that can: think about the instruction first, or also reflect on the result.
             literally: whether roundabout words are left as they stand.
             record: whether what the model looks at is kept, for attention.
+            region: a picture of the same shape, white where alone the picture is edited, black where it is kept.
+            feather: width of the region's soft edge, in pixels.
+            guard: whether shift and colour drift outside of the edit are measured, or also corrected.
 
         Returns:
             The edited picture, a PNG.
@@ -106,6 +112,7 @@ class Api:
                 negative=_text("negative", negative), true_guidance=true_guidance, denoise=denoise, shift=shift,
                 strength=None if strength is None else _strength(neutral, strength),
                 reasoning=reasoning, literally=None if literally is None else _flag("literally", literally),
+                region=None if region is None else _region(region, feather), guard=guard,
             )  # fmt: skip
             done = self._made([request])
         return _file(done.entry.result), done.entry.settings, list(done.warnings)
@@ -361,6 +368,14 @@ def _strength(neutral: str, value: float) -> Any:
     from mmdit.families.strength import Strength
 
     return Strength(_text("neutral", neutral).strip(), value)
+
+
+def _region(mask: Any, feather: float) -> Any:
+    from mmdit.region import Region, load_mask
+
+    file = uploaded(mask)
+    with without_folder(str(file)):
+        return Region(load_mask(file), feather)
 
 
 def _text(name: str, value: Any) -> str:

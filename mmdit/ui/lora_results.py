@@ -18,7 +18,7 @@ from PIL import Image
 from mmdit.attention.maps import AttentionMaps, MapsError
 from mmdit.attention.overlay import DIVERGING, colour_table, overlay
 from mmdit.runtime.history import Entry
-from mmdit.runtime.jobs import Job, JobSnapshot
+from mmdit.runtime.job import Job, JobSnapshot
 from mmdit.ui import markup
 from mmdit.ui.lora_compare import (
     ALL_WORDS,

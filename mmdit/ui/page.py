@@ -20,12 +20,15 @@ from mmdit.ui import markup
 from mmdit.ui.api import Api
 from mmdit.ui.edit_tab import EditTab
 from mmdit.ui.explorer import ExplorerTab
+from mmdit.ui.explorer_payload import Shelf
+from mmdit.ui.history_tab import HistoryTab
 from mmdit.ui.intake import Studio
 from mmdit.ui.lora_shelf import LoraShelf
 from mmdit.ui.lora_tab import LoraPanel, LoraTab
 
 EXAMPLES = ASSETS / "examples"
 STYLE = Path(__file__).with_name("style.css")
+TIDY_SECONDS, KEEP_SECONDS = 60 * 60, 24 * 60 * 60  # how often Gradio's copies are looked through, and how long kept
 MAX_UPLOAD = "2gb"  # large LoRAs; how large a picture may be is for `mmdit.images` to say
 NO_MCP = "MCP is off: the mcp package that is installed does not suit this Gradio; pip install 'gradio[mcp]'"
 
@@ -64,19 +67,25 @@ def serve(jobs: Jobs, model: ModelEntry, host: str, port: int, presets: Presets 
 def _build(jobs: Jobs, model: ModelEntry, presets: Presets, folder: Path) -> gr.Blocks:
     """The page; small pictures and the explorer's bytes pass through ``folder``."""
     shelf = LoraShelf(presets, jobs, model, Path(get_upload_folder()))
-    with Studio(title="MMDiT Studio", analytics_enabled=False) as page:
+    recordings = Shelf(jobs.history, folder)
+    tidy = (TIDY_SECONDS, KEEP_SECONDS)
+    with Studio(title="MMDiT Studio", analytics_enabled=False, delete_cache=tidy) as page:
         gr.HTML(markup.header(model.name))
         panel = LoraPanel(shelf, jobs, folder)
         with gr.Tabs(elem_id="tabs") as tabs:
             with gr.Tab("Edit", id="edit"):
-                edit = EditTab(page, jobs, model, EXAMPLES, shelf, panel.stack)
+                edit = EditTab(page, jobs, model, EXAMPLES, shelf, panel.stack, recordings)
             with gr.Tab("LoRA", id="loras"):
                 LoraTab(page, tabs, edit, panel, folder)
             with gr.Tab("Look inside", id="inside") as inside:
-                explorer = ExplorerTab(page, jobs.history, folder)
+                explorer = ExplorerTab(page, recordings)
+            with gr.Tab("History", id="history") as history:
+                HistoryTab(history, tabs, edit, folder, Path(get_upload_folder()))
         Api(jobs, edit.model_in_use, shelf)
         quiet = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
         inside.select(lambda view: explorer.show(edit.shown_name(view)), [edit.view], [explorer.view], **quiet)
+        explorer.view.submit(edit.take_map, [edit.view], edit.mapped, **quiet)
+        explorer.view.submit(lambda: gr.update(selected="edit"), None, [tabs], **quiet)
         edit.look_inside.click(lambda: gr.update(selected="inside"), None, [tabs], **quiet)
     return page
 

@@ -6,7 +6,8 @@ In: what one browser tab looks at. Out: HTML. Knows no Gradio, so that it is the
 from dataclasses import dataclass
 
 from mmdit.runtime.history import Entry
-from mmdit.runtime.jobs import Jobs, JobSnapshot, JobState
+from mmdit.runtime.job import JobSnapshot, JobState
+from mmdit.runtime.jobs import Jobs
 from mmdit.ui import markup
 
 

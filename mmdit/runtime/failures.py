@@ -1,0 +1,34 @@
+"""What is said of a failure, and what is done so that the next edit does not suffer from it."""
+
+import gc
+import logging
+import sys
+
+log = logging.getLogger(__name__)
+
+
+def sentence(error: BaseException) -> str:
+    """What went wrong in one line; what is not the asker's to mend goes to the log in full."""
+    first_line = str(error).strip().partition("\n")[0] or type(error).__name__
+    if isinstance(error, ValueError):  # EditError and ImageError are, and say all that is needed
+        return first_line
+    log.error("the editor failed", exc_info=error)
+    if ran_out_of_memory(error):
+        return "the memory ran out; work at a smaller resolution, or close other programs"
+    if isinstance(error, OSError):
+        return f"a file could not be read or written: {first_line}"
+    return f"something unexpected happened: {first_line} ({type(error).__name__}); the log has the details"
+
+
+def ran_out_of_memory(error: BaseException) -> bool:
+    """Whether Python, a GPU or PyTorch on the CPU had no more to give."""
+    on_cpu = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    return on_cpu or isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+
+
+def free_memory() -> None:
+    """Give back what nothing holds any more; call it where the failure's own frames are gone."""
+    gc.collect()
+    torch = sys.modules.get("torch")  # nothing to free where it was never needed
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()
