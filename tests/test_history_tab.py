@@ -334,6 +334,7 @@ def told(page, text: str) -> None:
 
 @pytest.mark.browser
 def test_the_tab_from_search_to_bundle_by_keyboard(page, studio: Studio, tmp_path: Path) -> None:
+    page.wait_for_selector("#status .text:text-is('Ready.')")  # else "Reproduce" says that the editor is still loading
     tab = page.get_by_role("tab", name="History")
     tab.focus()
     page.keyboard.press("Enter")
