@@ -33,15 +33,16 @@ class Drift:
         shift: (x, y) pixels by which the middle of the picture has moved right and down.
         zoom: ratio of sizes; 1 for none.
         angle: degrees clockwise.
-        colour: levels of 255 that were added to (red, green, blue); the median.
+        colour: levels of 255 that were added to (red, green, blue) where nothing was meant to change; the median.
+            None where that place is not known, since a tint can't be told from an edit of the whole picture.
         tiles: that agree on this, of those that were looked at.
-        reliable: whether enough of them do; shift, zoom and angle are 0, 1 and 0 when not.
+        reliable: whether enough of them do; shift, zoom and angle are 0, 1 and 0 when not, and colour None.
     """
 
     shift: tuple[float, float] = (0.0, 0.0)
     zoom: float = 1.0
     angle: float = 0.0
-    colour: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    colour: tuple[float, float, float] | None = None
     tiles: tuple[int, int] = (0, 0)
     reliable: bool = False
 
@@ -54,13 +55,15 @@ class Drift:
     def seen(self) -> bool:
         """Whether a person might see it."""
         moved = max(map(abs, self.shift)) > SEEN_SHIFT or abs(self.zoom - 1) > SEEN_ZOOM
-        return moved or max(map(abs, self.colour)) > SEEN_COLOUR
+        return moved or max(map(abs, self.colour or [0.0])) > SEEN_COLOUR
 
     def said(self) -> str:
         """For people."""
-        red, green, blue = self.colour
+        if not self.reliable:
+            return "not comparable with the given picture"
         moved = f"moved by {self.shift[0]:+.1f}, {self.shift[1]:+.1f} pixels and scaled by {self.zoom - 1:+.2%}"
-        return f"{moved if self.reliable else 'not comparable in place'}; colours {red:+.0f} {green:+.0f} {blue:+.0f}"
+        levels = " ".join(f"{level:+.0f}" for level in self.colour or ())
+        return f"{moved}; colours {levels}" if levels else moved
 
     def settings(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -82,7 +85,8 @@ def measure(source: Image.Image, edited: Image.Image, changed: np.ndarray | None
     fit = fit or SimilarityTransform()
     middle = (np.array(size) - 1) / 2
     shift = (fit(middle)[0] - middle) / scale
-    colour = _colour(given, _warped(made, fit) if reliable else made, left_out)
+    told_apart = reliable and changed is not None
+    colour = _colour(given, _warped(made, fit), left_out) if told_apart else None
     angle = float(np.degrees(fit.rotation))
     return Drift(tuple(map(float, shift)), float(fit.scale), angle, colour, (agree, tiles), reliable)
 
@@ -91,7 +95,7 @@ def correct(edited: Image.Image, drift: Drift) -> Image.Image:
     """The picture put back: moved by cubic interpolation, its border continued, and its colours taken back."""
     if drift.reliable and drift.moved:
         edited = _warped(edited, _transform(drift, edited.size))
-    if max(map(abs, drift.colour)) > NO_COLOUR:
+    if drift.colour is not None and max(map(abs, drift.colour)) > NO_COLOUR:
         pixels = np.asarray(edited.convert("RGB"), dtype=np.float32) - np.float32(drift.colour)
         edited = Image.fromarray(np.rint(pixels).clip(0, 255).astype(np.uint8))
     return edited

@@ -43,6 +43,8 @@ def finish(source: Image.Image, edited: Image.Image, region: Region | None, guar
         drift = measure(source, edited, None if region is None else region.inside(source.size))
         if guard == "correct":
             edited = correct(edited, drift)
+            if not drift.reliable:
+                warnings = ("The guard corrected nothing: too little of the given picture is found again.",)
         elif drift.seen and drift.reliable:
             warnings = (f"The picture has drifted: {drift.said()}. The guard can correct that.",)
     if region is not None:

@@ -91,6 +91,8 @@ class EditRequest:
             raise EditError(
                 f"the negative instruction has {len(self.negative)} characters; use at most {MAX_INSTRUCTION}"
             )
+        if self.strength is not None:
+            self.strength.check()
         for text in (self.instruction, self.negative, *self._beside()):
             _check_text(text)
         _check_range("steps", self.steps, 1, MAX_STEPS, whole=True)
@@ -99,8 +101,6 @@ class EditRequest:
         _check_range("denoise", self.denoise, 0.01, 1.0)
         _check_range("shift", self.shift, 0.1, 100.0)
         _check_range("resolution", self.resolution, *RESOLUTIONS, whole=True)
-        if self.strength is not None:
-            self.strength.check()
         if self.reasoning not in get_args(Reasoning):
             raise EditError(f"reasoning is {self.reasoning!r}; use 'think' or 'reflect', or leave it out")
         if self.guard is not None and self.guard not in get_args(Guard):

@@ -74,12 +74,31 @@ def test_a_picture_that_has_not_moved_comes_back_as_it_is(photograph: Image.Imag
     assert correct(edited, drift).tobytes() == edited.tobytes()
 
 
-def test_a_tint_is_found_and_taken_back() -> None:
+def test_a_tint_is_found_where_nothing_was_meant_to_change() -> None:
     picture = Image.fromarray(np.random.default_rng(0).integers(40, 200, (96, 96, 3), dtype=np.uint8))
     tinted = Image.fromarray(np.asarray(picture) + np.array([6, 0, 3], dtype=np.uint8))
-    drift = measure(picture, painted(tinted))
+    meant = np.zeros((96, 96), bool)
+    meant[32:49, 32:49] = True
+    drift = measure(picture, painted(tinted), meant)
     assert drift.colour == (6.0, 0.0, 3.0) and drift.seen
     assert correct(tinted, drift).tobytes() == picture.tobytes()
+
+
+def test_an_edit_of_all_colours_is_no_drift() -> None:
+    picture = Image.open(EXAMPLES[1])
+    brightened = picture.point([min(255, round(1.2 * level + 10)) for level in range(256)] * 3)
+    done = finish(picture, brightened, None, "correct")
+    assert np.array_equal(np.asarray(done.image), np.asarray(brightened)) and done.warnings == ()
+
+
+def test_an_unreliable_measurement_corrects_nothing() -> None:
+    flat, tinted = (Image.new("RGB", (96, 96), (level, level, level)) for level in (90, 120))
+    mask = np.zeros((96, 96), bool)
+    mask[:20] = True
+    drift = measure(flat, tinted, mask)
+    assert not drift.reliable and correct(tinted, drift).tobytes() == tinted.tobytes()
+    (warning,) = finish(flat, tinted, None, "correct").warnings
+    assert "corrected nothing" in warning
 
 
 def test_what_was_meant_to_change_does_not_count(photograph: Image.Image) -> None:

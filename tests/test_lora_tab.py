@@ -816,7 +816,7 @@ def test_a_late_answer_does_not_undo_the_settings(
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_a_telephone(page, lora_studio: LoraStudio, half_file: Path, theme: str) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
-    page.goto(f"{lora_studio.address}?__theme={theme}")
+    page.emulate_media(color_scheme=theme)
     go(page, "LoRA")
     page.wait_for_selector("#loras .card:visible")
     page.wait_for_timeout(300)

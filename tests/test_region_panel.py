@@ -492,7 +492,7 @@ def test_what_nobody_sees_does_not_count(page, served: Served) -> None:
 @pytest.mark.parametrize("width", [390, 1440])
 def test_the_painter_fits_and_the_dark_reaches_it(page, served: Served, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 844})
-    page.goto(f"{served.address}?__theme=dark")
+    page.emulate_media(color_scheme="dark")
     show(page, "with-words")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     for button in page.locator(".toolbar button").all():

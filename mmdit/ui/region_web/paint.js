@@ -50,6 +50,9 @@ function paintLine(from, to) {
     ink.moveTo(from.x, from.y);
     ink.lineTo(to.x, to.y);
     ink.stroke();
+    if (from.x !== to.x || from.y !== to.y) return;
+    ink.arc(to.x, to.y, diameter() / 2, 0, 2 * Math.PI);  // a line without length need not be drawn
+    ink.fill();
   });
 }
 
