@@ -81,6 +81,11 @@ def status(
     )
 
 
+def sentence(text: str) -> str:
+    """A message as people read it: with a capital and an end."""
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
+
+
 def hint(text: str) -> str:
     """A quiet line."""
     return f'<p class="hint">{escape(text)}</p>'

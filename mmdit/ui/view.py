@@ -87,7 +87,7 @@ def news(view: View, jobs: Jobs) -> str:
     """The status line."""
     job = jobs.find(view.job)
     if view.notice:
-        return markup.status(_sentence(view.notice), "error")
+        return markup.status(markup.sentence(view.notice), "error")
     if job is not None:
         return _job_news(view, job.snapshot, jobs)
     entry = shown_entry(view, jobs)
@@ -104,7 +104,7 @@ def _job_news(view: View, now: JobSnapshot, jobs: Jobs) -> str:
     if now.entry is not None:
         return markup.status("Done", "done", details=_facts(entry), warnings=now.warnings)
     if now.state is JobState.FAILED:
-        return markup.status(_sentence(now.error) + _kept(now), "error")
+        return markup.status(markup.sentence(now.error) + _kept(now), "error")
     if now.state is JobState.CANCELLED:
         return markup.status(f"Cancelled.{_kept(now) or ' Nothing was saved.'}")
     if job.cancel_wanted:
@@ -133,7 +133,3 @@ def _facts(entry: Entry) -> str:
     width, height = settings["size"]
     steps = "1 step" if settings["steps"] == 1 else f"{settings['steps']} steps"
     return f"{width} × {height} · seed {settings['seed']} · {steps}"
-
-
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
