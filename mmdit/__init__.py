@@ -8,6 +8,7 @@ from mmdit.load import load_editor
 from mmdit.lora.inspect import LoraError, LoraReport
 from mmdit.lora.presets import Presets
 from mmdit.lora.stack import LoraWeight
+from mmdit.region import Region, RegionError
 
 __all__ = [
     "AttentionMaps",
@@ -23,6 +24,8 @@ __all__ = [
     "Presets",
     "RecordError",
     "RecordSpec",
+    "Region",
+    "RegionError",
     "StepProgress",
     "load_editor",
 ]

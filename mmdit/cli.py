@@ -10,6 +10,7 @@ from typing import NoReturn
 
 from mmdit.cli_convert import add_convert
 from mmdit.cli_edit import add_edit, check_output
+from mmdit.cli_history import add_history
 from mmdit.cli_lora import add_lora
 
 
@@ -45,6 +46,7 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_maps(commands)
     add_lora(commands)
+    add_history(commands)
     add_convert(commands)
     _add_bench(commands)
 

@@ -43,6 +43,13 @@ def add_edit(commands: argparse._SubParsersAction) -> None:
     edit.add_argument(
         "--reasoning", choices=("think", "reflect"), default="", help="let the model think, or also check"
     )
+    edit.add_argument("--mask", type=Path, metavar="MASK.png", help="edit only where this picture is white")
+    edit.add_argument("--feather", type=float, help="width in pixels of the edge inside --mask; default: 8")
+    edit.add_argument(
+        "--guard", choices=("off", "measure", "correct"),
+        help="measure, or also correct, how far the picture moves and its colours change; default: measure where the "
+        "model paints the whole picture anew",
+    )  # fmt: skip
     edit.add_argument("--literally", action="store_true", help="leave roundabout words as they stand")
     edit.add_argument("--seed", type=int, help="the same seed makes the same picture; default: drawn and reported")
     edit.add_argument(
@@ -98,19 +105,24 @@ def _edit(arguments: argparse.Namespace) -> int:
 def _request(
     arguments: argparse.Namespace, pictures: "list[Image.Image]", instruction: str, presets: "Presets"
 ) -> "EditRequest":
-    """What the command line asks for. Raises ValueError: a strength without --neutral, or the reverse."""
+    """What the command line asks for. Raises ValueError: a strength without --neutral, or the reverse; a bad mask."""
     from mmdit.attention.spec import RecordSpec
     from mmdit.editor import EditRequest
     from mmdit.families.strength import Strength
+    from mmdit.region import FEATHER, Region, load_mask
 
     if (arguments.strength is None) != (arguments.neutral is None):
         raise ValueError("--strength and --neutral go together; give both or neither")
+    if arguments.feather is not None and arguments.mask is None:
+        raise ValueError("--feather is of a region; give its --mask as well")
+    feather = FEATHER if arguments.feather is None else arguments.feather
     strength = None if arguments.strength is None else Strength(arguments.neutral, arguments.strength[0])
     return EditRequest(
         images=pictures, instruction=instruction, negative=arguments.negative, strength=strength,
         seed=arguments.seed, steps=arguments.steps, denoise=arguments.denoise, resolution=arguments.resolution,
         guidance=arguments.guidance, true_guidance=arguments.true_guidance, reasoning=arguments.reasoning,
-        literally=arguments.literally or None,
+        literally=arguments.literally or None, guard=arguments.guard,
+        region=None if arguments.mask is None else Region(load_mask(arguments.mask), feather),
         loras=[_lora(text, presets, arguments.partial) for text in arguments.lora],
         record=None if arguments.maps is None else RecordSpec(steps="all"),
     )  # fmt: skip

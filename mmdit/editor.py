@@ -7,10 +7,10 @@ import gc
 import platform
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import torch
 from PIL import Image
@@ -18,108 +18,24 @@ from torch import nn
 
 from mmdit import images
 from mmdit.attention.maps import AttentionMaps
-from mmdit.attention.spec import RecordSpec
 from mmdit.catalog import ModelEntry
-from mmdit.families.family import EditCall, Family, FamilyOutput, OnStep, Reasoning, Traits, steps_run
-from mmdit.families.strength import Strength
+from mmdit.families.family import EditCall, Family, FamilyOutput, OnStep, Traits, steps_run
+from mmdit.finish import Guard, finish
 from mmdit.lora.inspect import LoraReport
 from mmdit.lora.presets import Presets
-from mmdit.lora.stack import LoraStack, LoraWeight
+from mmdit.lora.stack import LoraStack
+from mmdit.region import Region
+from mmdit.request import EditError, EditRequest
 
-MAX_INSTRUCTION = 1000
-MAX_STEPS = 100
-MAX_GUIDANCE = 20.0
-MAX_SEED = 2**63 - 1
-RESOLUTIONS = (64, 4096)
+if TYPE_CHECKING:  # see finish.py
+    from mmdit.alignment import Drift
 
 Load = Callable[[], tuple[Family, str]]
 """Loads a model; gives it and how it lies in memory."""
 
 
-class EditError(ValueError):
-    """A request that can't be carried out; one sentence with the value and the remedy."""
-
-
 class EditCancelled(Exception):  # noqa: N818 - an outcome, not an error
     """Raise it from ``on_step`` to end an edit within the step."""
-
-
-@dataclass(frozen=True)
-class EditRequest:
-    """
-    Args:
-        images: PIL pictures of any mode; the first is edited, others are references.
-        instruction: what to do, in words; 1 to 1000 characters.
-        seed: 0 to 2⁶³ − 1; None draws one, which the result's settings name.
-        steps: sampler steps, 1 to 100; None for the model's default.
-        guidance: how closely the instruction is followed, 0 to 20, in the model's own kind: classifier-free guidance, 1
-            being none, or a number that the model is told; None for the model's default.
-        negative: what is not wanted, in words; empty for nothing.
-        true_guidance: for models that are told their guidance, the classifier-free guidance against ``negative``, at
-            twice the time; None for the default.
-        strength: how strongly the instruction is followed, beside a neutral one; None for as it stands.
-        denoise: share of the noise schedule that is run, for models that start from the noised picture (diffusers
-            calls it strength); None for the model's default.
-        shift: of the noise schedule, 0.1 to 100; None for the model's own.
-        size: (width, height) of the result; None for the first picture's own.
-        resolution: the model works on about resolution² pixels and the result is brought to its size; None for what
-            the model was trained on.
-        loras: the LoRAs to apply, in order; the order changes nothing but the account.
-        record: what to record of the joint attention; None for nothing.
-        reasoning: for models that can: "think" to put the instruction into plainer words first, "reflect" to look at
-            the result as well and edit again, up to three times; "" for neither.
-        literally: whether roundabout words are left as they stand, where the embedded editor would read them as plain
-            ones; None for only with LoRAs, which may give words a meaning of their own.
-    """
-
-    images: list[Image.Image]
-    instruction: str
-    seed: int | None = None
-    steps: int | None = None
-    guidance: float | None = None
-    negative: str = ""
-    true_guidance: float | None = None
-    strength: Strength | None = None
-    denoise: float | None = None
-    shift: float | None = None
-    size: tuple[int, int] | None = None
-    resolution: int | None = None
-    loras: Sequence[LoraWeight] = ()
-    record: RecordSpec | None = None
-    reasoning: Reasoning = ""
-    literally: bool | None = None
-
-    def check(self) -> None:
-        """Raises EditError or LoraError: a value out of range, with the value and the remedy."""
-        if not self.images:
-            raise EditError("no picture was given; add the one to edit")
-        length = len(self.instruction.strip())
-        if length == 0:
-            raise EditError('the instruction is empty; say what to do, for example "make it black and white"')
-        if length > MAX_INSTRUCTION:
-            raise EditError(f"the instruction has {length} characters; use at most {MAX_INSTRUCTION}")
-        if len(self.negative) > MAX_INSTRUCTION:
-            raise EditError(
-                f"the negative instruction has {len(self.negative)} characters; use at most {MAX_INSTRUCTION}"
-            )
-        _check_range("steps", self.steps, 1, MAX_STEPS, whole=True)
-        _check_range("guidance", self.guidance, 0.0, MAX_GUIDANCE)
-        _check_range("true guidance", self.true_guidance, 0.0, MAX_GUIDANCE)
-        _check_range("denoise", self.denoise, 0.01, 1.0)
-        _check_range("shift", self.shift, 0.1, 100.0)
-        _check_range("resolution", self.resolution, *RESOLUTIONS, whole=True)
-        if self.strength is not None:
-            self.strength.check()
-        if self.reasoning not in get_args(Reasoning):
-            raise EditError(f"reasoning is {self.reasoning!r}; use 'think' or 'reflect', or leave it out")
-        _check_range("seed", self.seed, 0, MAX_SEED, whole=True)
-        if self.size is not None:
-            for name, side in zip(("width", "height"), self.size, strict=True):
-                _check_range(name, side, 1, images.MAX_PIXELS, whole=True)
-            if self.size[0] * self.size[1] > images.MAX_PIXELS:
-                raise EditError(f"size {self.size[0]}×{self.size[1]} is too large; use at most 50 megapixels")
-        for lora in self.loras:
-            lora.check()
 
 
 @dataclass(frozen=True)
@@ -156,6 +72,7 @@ class EditResult:
         timings: stage → seconds.
         warnings: sentences for the person who asked.
         maps: what every joint attention looked at; None unless asked for.
+        drift: of the picture against the given one, before it was corrected; None where it was not measured.
     """
 
     image: Image.Image
@@ -163,6 +80,7 @@ class EditResult:
     timings: dict[str, float]
     warnings: tuple[str, ...] = field(default=())
     maps: AttentionMaps | None = None
+    drift: "Drift | None" = None
 
 
 class Editor:
@@ -217,6 +135,11 @@ class Editor:
         return self._family.transformer
 
     @property
+    def weights(self) -> str:
+        """Identifies the model's weights, as settings do."""
+        return self._family.fingerprint
+
+    @property
     def traits(self) -> Traits:
         """What the model can do, and its defaults."""
         return self._family.traits
@@ -261,11 +184,16 @@ class Editor:
                 on_step(StepProgress(done, steps, left, preview))
 
         output, loras = self._run(call, request, report if on_step is not None else None)
-        finished = time.perf_counter()
-        settings = self._settings(call, request, loras)
-        timings = {"prepare": prepared - started, "edit": finished - prepared, "total": finished - started}
+        edited = time.perf_counter()
+        guard = request.guard or ("measure" if self.traits.redraws else "off")
+        finished = finish(call.pictures[0], output.image, request.region, guard)
+        ended = time.perf_counter()
+        settings = self._settings(call, request, loras) | _finishing(request.region, guard, finished.drift)
+        timings = {"prepare": prepared - started, "edit": edited - prepared, "finish": ended - edited,
+                   "total": ended - started}  # fmt: skip
         maps = None if output.maps is None else replace(output.maps, metadata=output.maps.metadata | settings)
-        return EditResult(output.image, settings, timings, output.warnings, maps)
+        warnings = (*output.warnings, *finished.warnings)
+        return EditResult(finished.image, settings, timings, warnings, maps, finished.drift)
 
     def _run(
         self, call: EditCall, request: EditRequest, on_step: OnStep | None
@@ -362,7 +290,7 @@ class Editor:
         }
         return {
             "model": self.entry.name,
-            "weights": self._family.fingerprint,
+            "weights": self.weights,
             "instruction": call.instruction,
             "seed": call.seed,
             "steps": call.steps,
@@ -375,10 +303,11 @@ class Editor:
         }
 
 
-def _check_range(name: str, value: float | None, low: float, high: float, whole: bool = False) -> None:
-    if value is None:
-        return
-    right_type = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
-    if not right_type or not low <= value <= high:
-        kind = "a whole number" if whole else "a number"
-        raise EditError(f"{name} is {value!r}; it must be {kind} from {low:g} to {high:g}")
+def _finishing(region: Region | None, guard: Guard, drift: "Drift | None") -> dict[str, Any]:
+    """What settings tell of the guard and the region; what says nothing is left out."""
+    said = {
+        "guard": None if guard == "off" else guard,
+        "drift": None if drift is None else drift.settings(),
+        "region": None if region is None else region.settings(),
+    }
+    return {name: value for name, value in said.items() if value is not None}

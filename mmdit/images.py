@@ -23,8 +23,8 @@ class ImageError(ValueError):
     """A picture that can't be used; the message says which one, why, and what to do."""
 
 
-def load_image(file: str | Path) -> Image.Image:
-    """Read a picture file, upright and RGB. Raises `ImageError`."""
+def load_image(file: str | Path, background: str = "white") -> Image.Image:
+    """Read a picture file, upright and RGB, what is transparent on ``background``. Raises `ImageError`."""
     file = Path(file)
     if not file.is_file():
         raise ImageError(f"{file}: no such file; give the path of a picture (PNG, JPEG, WebP, …)")
@@ -32,7 +32,7 @@ def load_image(file: str | Path) -> Image.Image:
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # `prepare` has a limit of its own
         try:
             with Image.open(file) as opened:
-                return prepare(opened, name=str(file))
+                return prepare(opened, str(file), background)
         except Image.DecompressionBombError as error:
             raise ImageError(
                 f"{file}: too many pixels; scale it down below {MAX_PIXELS // 10**6} megapixels"
@@ -47,8 +47,8 @@ def load_image(file: str | Path) -> Image.Image:
             raise ImageError(f"{file}: damaged or unreadable ({error}); save it again as PNG or JPEG") from error
 
 
-def prepare(image: Image.Image, name: str = "the picture") -> Image.Image:
-    """Upright by EXIF, transparency composited onto white, 8-bit RGB; of an animation, the frame shown first.
+def prepare(image: Image.Image, name: str = "the picture", background: str = "white") -> Image.Image:
+    """Upright by EXIF, transparency composited onto a colour, 8-bit RGB; of an animation, the frame shown first.
 
     Raises:
         ImageError: more than `MAX_PIXELS`; checked before any pixel is decoded.
@@ -64,8 +64,7 @@ def prepare(image: Image.Image, name: str = "the picture") -> Image.Image:
         upright = Image.fromarray((np.asarray(upright, dtype=np.float64) / 257).clip(0, 255).astype(np.uint8))
     if upright.has_transparency_data:
         rgba = upright.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, "white")
-        return Image.alpha_composite(white, rgba).convert("RGB")
+        return Image.alpha_composite(Image.new("RGBA", rgba.size, background), rgba).convert("RGB")
     return upright.convert("RGB")
 
 

@@ -262,7 +262,7 @@ def serve(history: History, folder: Path):
     from mmdit.ui.page import STYLE
 
     with gr.Blocks(analytics_enabled=False) as page:
-        tab = ExplorerTab(page, history, folder)
+        tab = ExplorerTab(page, Shelf(history, folder))
         name = gr.Textbox(elem_id="name")
         name.submit(tab.show, name, tab.view)
     _, address, _ = page.launch(

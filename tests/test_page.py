@@ -322,7 +322,7 @@ def test_programs_can_edit_too(studio: Studio, photograph_file: Path) -> None:
     from gradio_client import Client, handle_file
 
     client = Client(studio.address, verbose=False)
-    picture, settings = client.predict(handle_file(photograph_file), "make it darker", 5, 2, 1, api_name="/edit")
+    picture, settings, _ = client.predict(handle_file(photograph_file), "make it darker", 5, 2, 1, api_name="/edit")
     assert (settings["seed"], settings["steps"]) == (5, 2)
     assert Image.open(picture).size == (512, 384)
     with pytest.raises(Exception, match="instruction is empty"):

@@ -39,6 +39,7 @@ class Traits:
         true_guidance: default of the true classifier-free guidance that a negative instruction adds, for families whose
             `guidance` is only told to the model; None where `guidance` is the true one.
         reasons: whether the model can think about an instruction and look at its own results.
+        redraws: whether the whole picture is painted anew, and may come back moved or tinted.
     """
 
     steps: int
@@ -50,6 +51,7 @@ class Traits:
     takes_shift: bool = True
     true_guidance: float | None = None
     reasons: bool = False
+    redraws: bool = True
 
 
 class SpeedError(ValueError):

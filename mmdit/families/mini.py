@@ -36,7 +36,7 @@ class MiniEditor:
         folder: what `checkpoint.save` wrote.
     """
 
-    traits = Traits(steps=1, guidance=1.0, takes_negative=False, takes_shift=False)
+    traits = Traits(steps=1, guidance=1.0, takes_negative=False, takes_shift=False, redraws=False)
 
     def __init__(self, folder: str | Path, device: str = "cpu") -> None:
         self.device = device

@@ -17,10 +17,12 @@ from PIL import Image
 
 from mmdit.catalog import ModelEntry
 from mmdit.runtime.history import Entry
-from mmdit.runtime.jobs import CAPACITY, Jobs, QueueFullError
+from mmdit.runtime.jobs import Jobs, QueueFullError
 from mmdit.ui import abilities, markup
+from mmdit.ui.explorer_payload import Shelf
 from mmdit.ui.lora_shelf import LoraShelf, read_stack
 from mmdit.ui.preflight import Preflight
+from mmdit.ui.region_panel import RegionPanel
 from mmdit.ui.request_fields import RequestFields, Values
 from mmdit.ui.source_image import read_upload
 from mmdit.ui.view import View, is_active, made, moment, news, shown_entry, stage, without_job
@@ -44,17 +46,20 @@ class EditTab:
         model: gives the defaults.
         examples: folder with pictures and an ``examples.json``; may be missing.
         shelf, stack: the LoRAs, and the component whose value is the stack; it is rendered elsewhere.
+        recordings: whose words' maps can become regions.
     """
 
     def __init__(
-        self, page: gr.Blocks, jobs: Jobs, model: ModelEntry, examples: Path, shelf: LoraShelf, stack: gr.HTML
-    ) -> None:
+        self, page: gr.Blocks, jobs: Jobs, model: ModelEntry, examples: Path, shelf: LoraShelf, stack: gr.HTML,
+        recordings: Shelf,
+    ) -> None:  # fmt: skip
         self.page = page
         self.shelf = shelf
         self.stack = stack
         self.jobs = jobs
         self.history = jobs.history
         self.model = model
+        self.recordings = recordings
         self.examples = _read_examples(examples)
         self._thumbnail = functools.lru_cache(maxsize=256)(markup.thumbnail)
         with gr.Row(equal_height=False, elem_classes="columns"):
@@ -75,6 +80,8 @@ class EditTab:
             self.cancel = gr.Button("Cancel", variant="secondary", elem_id="cancel", scale=1, interactive=False)
         self.preflight = Preflight(self.jobs)
         self.loras = gr.HTML(markup.NO_LORAS, js_on_load=markup.CLICK_SCRIPT, elem_id="loras-line")
+        with gr.Accordion("Edit only a part of it", open=False, elem_id="part") as self.part:
+            self.region = RegionPanel(self.recordings)
         gr.HTML('<h2 class="section">Or try one of these</h2>', visible=bool(self.examples))
         self.example_strip = gr.HTML(
             markup.strip(self._example_items(), ""),
@@ -100,11 +107,8 @@ class EditTab:
         )
         with gr.Accordion("What it can do", open=False, elem_id="abilities"):
             gr.Markdown(abilities.TEXT)
-        with gr.Row(visible=False):  # for programs, see `_serve`
-            self.served = gr.Button()
-            self.served_picture = gr.Image(label="result", format="png", type="filepath")
-            self.served_settings = gr.JSON(label="settings")
-            self.found = gr.JSON()  # for `_attach`
+        with gr.Row(visible=False):  # for `_attach`
+            self.found = gr.JSON()
             self.found_picture = gr.Image(format="png", type="filepath")
 
     def _wire(self) -> None:
@@ -115,36 +119,34 @@ class EditTab:
         results = [self.variants, self.download, self.look_inside, self.again, self.undo]
         right = [self.status, self.stage, self.edit, self.cancel, *results]
         shown = [self.view, self.drawn, *right]
-        self.restored = [*shown, *fields.all, self.stack, self.recent]
+        region = self.region.view
+        self.restored = [*shown, *fields.all, self.stack, region, self.recent]
         quiet = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 
         found = [self.found, self.found_picture]
         recalled = [self.stack, *fields.all]
         attached = self.page.load(self._attach, None, [*shown, *found, self.recent], **quiet)
-        attached.then(None, [*found, *recalled], recalled, js=_script("recall"), **quiet)
+        recalling = attached.then(None, [*found, *recalled], recalled, js=_script("recall"), **quiet)
+        recalling.then(self._unmarked, [fields.source], [region], **quiet)
+        fields.source.clear(self.region.clear, None, [region], **quiet)
         self.stack.change(None, [self.stack], [self.loras], js=_script("line"), **quiet)
         asked = [self.view, self.drawn, fields.random_seed]
         timer.tick(self._watch, asked, [self.drawn, *right, fields.seed, self.recent], **quiet)
-        everything = {self.view, self.stack, *fields.all}
+        everything = {self.view, self.stack, region, *fields.all}
         gr.on([self.edit.click, fields.instruction.submit], self._start, everything, shown, **quiet)
         self.cancel.click(self._cancel, [self.view], shown, **quiet)
         fields.source.change(self.preflight.said, [fields.source], [self.preflight.line], **quiet)
         until_loaded = gr.Timer(LOOK_SECONDS)
         loaded = [self.preflight.line, *fields.of_some_models]
         until_loaded.tick(self._when_loaded, [fields.source], [until_loaded, *loaded], **quiet)
-        fields.source.upload(self._check_upload, [self.view, fields.source], [*shown, fields.source], **quiet)
-        again = [*shown, fields.source, fields.instruction]
+        fields.source.upload(self._check_upload, [self.view, fields.source], [*shown, fields.source, region], **quiet)
+        self.mapped = [*self.restored, self.part]
+        again = [*shown, fields.source, fields.instruction, region]
         self.example_strip.select(self._take_example, [self.view], again, **quiet)
         self.recent.select(self._restore, [self.view], self.restored, **quiet)
         self.variants.select(self._choose, [self.view], shown, **quiet)
         self.again.click(self._edit_again, [self.view], again, **quiet)
         self.undo.click(self._take_back, [self.view], self.restored, **quiet)
-        self.served.click(
-            self._serve, [fields.source, fields.instruction, fields.seed, fields.steps, fields.guidance],
-            [self.served_picture, self.served_settings],
-            api_name="edit", concurrency_limit=CAPACITY, show_progress="hidden",
-            api_description="Edit a picture; returns the result as PNG, and the settings that make it again.",
-        )  # fmt: skip
 
     # ---- what the user does
 
@@ -197,11 +199,11 @@ class EditTab:
         try:
             picture, shows = read_upload(source)
         except ValueError as error:
-            return {**self._show(replace(view, notice=str(error))), self.fields.source: None}
+            return {**self._show(replace(view, notice=str(error))), self.fields.source: None, **self.region.clear()}
         seen = replace(view, notice="", before="")
         if shows and seen == view:
-            return gr.skip()
-        return {**self._show(seen), **({} if shows else {self.fields.source: picture})}
+            return self.region.show(picture)
+        return {**self._show(seen), **({} if shows else {self.fields.source: picture}), **self.region.show(picture)}
 
     def _take_example(self, view: View, event: gr.EventData) -> Update:
         example = self.examples.get(str(event.picked))
@@ -212,6 +214,7 @@ class EditTab:
             **self._show(replace(view, notice="", before="")),
             self.fields.source: file,
             self.fields.instruction: instruction,
+            **self._unmarked(str(file)),
         }
 
     def _restore(self, view: View, event: gr.EventData) -> Update:
@@ -234,17 +237,52 @@ class EditTab:
             **self._show(View(shown=name)),
             self.fields.source: entry.source,
             **self._settings(entry),
+            **self._marked_as(entry),
+            self.fields.references: [str(file) for file in entry.references] or None,
             self.stack: self.shelf.to_browser(*self.shelf.from_settings(entry.settings)),
         }
+
+    def take_settings(self, settings: dict[str, Any]) -> Update:
+        """Settings and LoRAs of a result that is not here; the pictures stay."""
+        values = self.fields.of(settings, (0, 0))  # so that its size is asked for, whatever the picture's is
+        del values[self.fields.references]
+        return values | {self.stack: self.shelf.to_browser(*self.shelf.from_settings(settings))}
 
     def _edit_again(self, view: View) -> Update:
         entry = shown_entry(view, self.jobs)
         if entry is None:
             return gr.skip()
         view = replace(without_job(view, self.jobs), before=entry.name)
-        return {**self._show(view), self.fields.source: entry.result, self.fields.instruction: ""}
+        return {**self._show(view), self.fields.source: entry.result, self.fields.instruction: "",
+                **self._unmarked(str(entry.result))}  # fmt: skip
+
+    def take_map(self, view: View, event: gr.EventData) -> Update:
+        """The explorer's "Use as region": go back to its result, with that map as the region."""
+        entry = self.history.find(str(event.entry))
+        if entry is None or is_active(view, self.jobs):
+            return self.restore(view, str(event.entry))
+        return {**self.restore(view, entry.name), **self.region.take(event), self.part: gr.update(open=True)}
 
     # ---- what the page shows
+
+    def _unmarked(self, source: str | None) -> Update:
+        """The painter with a picture in which nothing is marked."""
+        try:
+            return self.region.clear() if source is None else self.region.show(read_upload(source)[0])
+        except ValueError:  # said where the picture is taken or used
+            return self.region.clear()
+
+    def _marked_as(self, entry: Entry) -> Update:
+        """The painter with an entry's picture and the region that was asked for."""
+        from mmdit.images import load_image
+        from mmdit.region import RegionError, region_of
+
+        picture = load_image(entry.source)
+        try:
+            region = region_of(entry.settings["region"])
+        except (KeyError, RegionError):
+            return self.region.show(picture, entry=entry.name)
+        return self.region.show(picture, region.mask, region.feather, entry.name)
 
     def shown_name(self, view: View) -> str:
         """The name of the result on show; "" when there is none."""
@@ -324,25 +362,8 @@ class EditTab:
         """What the left column and the stack ask for. Raises EditError, ImageError or LoraError."""
         editor = self.jobs.editor
         request = self.fields.read(values, None if editor is None else editor.traits)
-        return replace(request, loras=self.shelf.weights(read_stack(values[self.stack])))
-
-    def _serve(
-        self, image: str | None, instruction: str, seed: int | None, steps: int, guidance: float
-    ) -> tuple[str, dict[str, Any]]:
-        """For programs: one edit from beginning to end."""
-        fields = self.fields
-        values = fields.defaults() | {
-            fields.source: image, fields.instruction: instruction, fields.seed: seed,
-            fields.random_seed: False, fields.steps: steps, fields.guidance: guidance,
-        }  # fmt: skip
-        try:
-            job = self.jobs.submit(fields.read(values, None))
-        except (ValueError, QueueFullError) as error:
-            raise gr.Error(str(error)) from error
-        now = job.wait()
-        if now.entry is None:
-            raise gr.Error(now.error or "the edit was cancelled")
-        return str(now.entry.result), now.entry.settings
+        region = self.region.chosen(values[self.region.view], request.images[0].size)
+        return replace(request, region=region, loras=self.shelf.weights(read_stack(values[self.stack])))
 
 
 def variants(request: "EditRequest", count: int) -> "list[EditRequest]":

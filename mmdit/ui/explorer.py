@@ -8,7 +8,6 @@ from typing import Any
 
 import gradio as gr
 
-from mmdit.runtime.history import History
 from mmdit.ui.explorer_payload import Shelf
 
 WEB = Path(__file__).with_name("explorer_web")
@@ -21,12 +20,12 @@ class ExplorerTab:
 
     Args:
         page: what is open.
-        folder: for the maps' bytes; private, and in the page's ``allowed_paths``. Made when it is needed.
+        shelf: recordings.
     """
 
-    def __init__(self, page: gr.Blocks, history: History, folder: Path) -> None:
+    def __init__(self, page: gr.Blocks, shelf: Shelf) -> None:
         self.page = page
-        self.shelf = Shelf(history, folder)
+        self.shelf = shelf
 
         def maps_block(asked: Any) -> dict[str, Any]:  # Gradio marks the function, which a method does not bear
             return self.shelf.block(asked)

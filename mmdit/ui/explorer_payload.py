@@ -192,6 +192,17 @@ class Shelf:
         except MapsError as error:
             return {"error": _sentence(error, entry)}
 
+    def recording(self, name: str) -> AttentionMaps:
+        """A result's maps, the last two of them from memory. Raises `MapsError`: there are none."""
+        entry = self.history.find(name)
+        if entry is None:
+            raise MapsError(GONE)
+        try:
+            with self._lock:
+                return self._recording(entry)[0]
+        except MapsError as error:
+            raise MapsError(_sentence(error, entry)) from error
+
     def _block(self, entry: Entry, direction: str, stream: str, positions: list[int | None]) -> dict[str, Any]:
         maps, _ = self._recording(entry)
         if (direction, stream) not in maps.data:

@@ -62,6 +62,11 @@ class LoraShelf:
         self._uploads = uploads
         self._files: dict[str, Path] = {}
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The dropped files that are still here."""
+        return tuple(file for file in self._files.values() if file.is_file())
+
     # ---- keys
 
     def take(self, path: str) -> str:

@@ -109,14 +109,22 @@ def in_progress(size: tuple[int, int], preview: Image.Image | None) -> str:
     )
 
 
-def compare(before: Path, after: Path, size: tuple[int, int]) -> str:
-    """Two pictures of one size, one over the other, with a divider to drag."""
+def compare(
+    before: Path, after: Path, size: tuple[int, int], names: tuple[str, str] = ("Before the edit", "After the edit")
+) -> str:
+    """Two pictures, one over the other, with a divider to drag; one of another size is fitted into ``size``.
+
+    Args:
+        names: of the two; of each, the first word is shown on it.
+    """
+    tags = [name.partition(" ")[0] for name in names]
     return (
         f'<div class="stage compare" style="{_shape(size)}">'
-        f'<img src="{file_url(after)}" alt="After the edit" class="after">'
-        f'<img src="{file_url(before)}" alt="Before the edit" class="before">'
-        '<span class="tag left">Before</span><span class="tag right">After</span>'
-        '<input type="range" min="0" max="100" step="0.1" value="50" aria-label="Compare before and after"'
+        f'<img src="{file_url(after)}" alt="{escape(names[1])}" class="after">'
+        f'<img src="{file_url(before)}" alt="{escape(names[0])}" class="before">'
+        f'<span class="tag left">{escape(tags[0])}</span><span class="tag right">{escape(tags[1])}</span>'
+        f'<input type="range" min="0" max="100" step="0.1" value="50" aria-label="Compare {escape(tags[0].lower())} '
+        f'and {escape(tags[1].lower())}"'
         " oninput=\"this.parentElement.style.setProperty('--cut', this.value + '%')\">"
         '<div class="divider"></div></div>'
     )

@@ -3,7 +3,11 @@
 Nothing on it comes from another machine: system fonts, no analytics, no sharing.
 """
 
+import importlib.util
+import io
+import sys
 import tempfile
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import gradio as gr
@@ -13,8 +17,12 @@ from mmdit.catalog import ASSETS, ModelEntry
 from mmdit.lora.presets import PRESETS_FOLDER, Presets
 from mmdit.runtime.jobs import Jobs
 from mmdit.ui import markup
+from mmdit.ui.api import Api
 from mmdit.ui.edit_tab import EditTab
 from mmdit.ui.explorer import ExplorerTab
+from mmdit.ui.explorer_payload import Shelf
+from mmdit.ui.history_tab import HistoryTab
+from mmdit.ui.intake import Studio
 from mmdit.ui.lora_shelf import LoraShelf
 from mmdit.ui.lora_tab import LoraPanel, LoraTab
 
@@ -22,6 +30,7 @@ EXAMPLES = ASSETS / "examples"
 STYLE = Path(__file__).with_name("style.css")
 TIDY_SECONDS, KEEP_SECONDS = 60 * 60, 24 * 60 * 60  # how often Gradio's copies are looked through, and how long kept
 MAX_UPLOAD = "2gb"  # large LoRAs; how large a picture may be is for `mmdit.images` to say
+NO_MCP = "MCP is off: the mcp package that is installed does not suit this Gradio; pip install 'gradio[mcp]'"
 
 CONTROL_ENTER = """() => document.addEventListener('keydown', event => {
   if (event.key === 'Enter' && (event.ctrlKey || event.metaKey) && event.target.closest('#instruction')) {
@@ -46,6 +55,10 @@ def serve(jobs: Jobs, model: ModelEntry, host: str, port: int, presets: Presets 
         page = _build(jobs, model, presets, Path(folder))
         address = _launch(page, [jobs.history.folder, EXAMPLES, Path(folder)], host, port)
         print(f"MMDiT Studio is at {address}", flush=True)
+        if page.mcp_server:
+            print(f"MCP tools are at {address}gradio_api/mcp/", flush=True)
+        elif page.mcp_error:
+            print(NO_MCP, file=sys.stderr)
         if error := jobs.wait_until_loaded():
             raise ValueError(error)
         page.block_thread()
@@ -54,42 +67,50 @@ def serve(jobs: Jobs, model: ModelEntry, host: str, port: int, presets: Presets 
 def _build(jobs: Jobs, model: ModelEntry, presets: Presets, folder: Path) -> gr.Blocks:
     """The page; small pictures and the explorer's bytes pass through ``folder``."""
     shelf = LoraShelf(presets, jobs, model, Path(get_upload_folder()))
+    recordings = Shelf(jobs.history, folder)
     tidy = (TIDY_SECONDS, KEEP_SECONDS)
-    with gr.Blocks(title="MMDiT Studio", analytics_enabled=False, delete_cache=tidy) as page:
+    with Studio(title="MMDiT Studio", analytics_enabled=False, delete_cache=tidy) as page:
         gr.HTML(markup.header(model.name))
         panel = LoraPanel(shelf, jobs, folder)
         with gr.Tabs(elem_id="tabs") as tabs:
             with gr.Tab("Edit", id="edit"):
-                edit = EditTab(page, jobs, model, EXAMPLES, shelf, panel.stack)
+                edit = EditTab(page, jobs, model, EXAMPLES, shelf, panel.stack, recordings)
             with gr.Tab("LoRA", id="loras"):
                 LoraTab(page, tabs, edit, panel, folder)
             with gr.Tab("Look inside", id="inside") as inside:
-                explorer = ExplorerTab(page, jobs.history, folder)
+                explorer = ExplorerTab(page, recordings)
+            with gr.Tab("History", id="history") as history:
+                HistoryTab(history, tabs, edit, folder, Path(get_upload_folder()))
+        Api(jobs, edit.model_in_use, shelf)
         quiet = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
         inside.select(lambda view: explorer.show(edit.shown_name(view)), [edit.view], [explorer.view], **quiet)
+        explorer.view.submit(edit.take_map, [edit.view], edit.mapped, **quiet)
+        explorer.view.submit(lambda: gr.update(selected="edit"), None, [tabs], **quiet)
         edit.look_inside.click(lambda: gr.update(selected="inside"), None, [tabs], **quiet)
     return page
 
 
 def _launch(page: gr.Blocks, folders: list[Path], host: str, port: int) -> str:
     """Serve the page and the files of some folders; returns the address."""
-    _, address, _ = page.launch(
-        server_name=host,
-        server_port=port,
-        theme=_theme(),
-        css_paths=STYLE,
-        js=CONTROL_ENTER,
-        allowed_paths=[str(folder) for folder in folders],
-        max_file_size=MAX_UPLOAD,
-        footer_links=["api"],
-        run_history=False,
-        share=False,
-        ssr_mode=False,
-        pwa=False,
-        enable_monitoring=False,
-        quiet=True,
-        prevent_thread_lock=True,
-    )
+    with redirect_stdout(io.StringIO()):  # where MCP is, Gradio says in its own way
+        _, address, _ = page.launch(
+            server_name=host,
+            server_port=port,
+            theme=_theme(),
+            css_paths=STYLE,
+            js=CONTROL_ENTER,
+            allowed_paths=[str(folder) for folder in folders],
+            max_file_size=MAX_UPLOAD,
+            footer_links=["api"],
+            run_history=False,
+            share=False,
+            ssr_mode=False,
+            pwa=False,
+            enable_monitoring=False,
+            mcp_server=importlib.util.find_spec("mcp") is not None,
+            quiet=True,
+            prevent_thread_lock=True,
+        )
     return address
 
 

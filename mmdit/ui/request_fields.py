@@ -109,6 +109,11 @@ class RequestFields:
             [("Edit at once", ""), ("Think first", "think"), ("Think, then look and mend", "reflect")], value="",
             label="Reasoning", visible=False, elem_id="reasoning",
         )  # fmt: skip
+        self.guard = gr.Radio(
+            [("Leave it", "off"), ("Measure", "measure"), ("Correct", "correct")], value="measure",
+            label="If the picture moves or its colours change", visible=False, elem_id="guard",
+            info="Models that paint the whole picture anew shift, scale and tint it a little.",
+        )  # fmt: skip
         self.record = gr.Checkbox(label="Record what the model looks at", value=True, elem_id="record", container=False)
 
     # ---- values
@@ -123,7 +128,7 @@ class RequestFields:
         """What `suited` changes, in its order."""
         return [
             self.steps, self.guidance, self.references, self.negative, self.reasoning, self.true_guidance,
-            self.denoise, self.resolution,
+            self.denoise, self.resolution, self.guard,
         ]  # fmt: skip
 
     def defaults(self) -> Values:
@@ -132,7 +137,7 @@ class RequestFields:
             self.instruction: "", self.references: None, self.variants: 1, self.seed: None, self.size: "",
             self.random_seed: True, self.steps: self._model().steps, self.guidance: self._model().guidance,
             self.strength: 1, self.neutral: NEUTRAL, self.negative: "", self.true_guidance: 4, self.denoise: 0.6,
-            self.resolution: 1024, self.reasoning: "", self.record: True,
+            self.resolution: 1024, self.reasoning: "", self.guard: "measure", self.record: True,
         }  # fmt: skip
 
     def of(self, settings: dict[str, Any], given: tuple[int, int]) -> Values:
@@ -144,7 +149,7 @@ class RequestFields:
         names = {
             self.instruction: "instruction", self.seed: "seed", self.steps: "steps", self.guidance: "guidance",
             self.negative: "negative", self.true_guidance: "true_guidance", self.denoise: "denoise",
-            self.resolution: "resolution", self.reasoning: "reasoning",
+            self.resolution: "resolution", self.reasoning: "reasoning", self.guard: "guard",
         }  # fmt: skip
         values = self.defaults() | {field: settings[name] for field, name in names.items() if name in settings}
         size, strength = tuple(settings.get("size", given)), settings.get("strength") or {}
@@ -176,6 +181,7 @@ class RequestFields:
                 field: gr.update(visible=False) if value is None else gr.update(visible=True, value=value)
                 for field, value in optional.items()
             },
+            self.guard: gr.update(visible=traits.redraws),
         }
 
     def read(self, values: Values, traits: "Traits | None") -> "EditRequest":
@@ -205,7 +211,7 @@ class RequestFields:
             guidance=float(values[self.guidance]),
             size=_size(values[self.size]),
             strength=None if strength == 1 else Strength((values[self.neutral] or "").strip(), strength),
-            record=_recording(self._model()) if values[self.record] else None,
+            record=recording(self._model()) if values[self.record] else None,
             **optional,
         )
 
@@ -218,6 +224,7 @@ class RequestFields:
             "denoise": (traits.denoise is not None, float(values[self.denoise])),
             "resolution": (traits.resolution not in (None, values[self.resolution]), int(values[self.resolution])),
             "reasoning": (traits.reasons, values[self.reasoning] or ""),
+            "guard": (traits.redraws, values[self.guard]),
         }
         return {name: value for name, (has, value) in asked.items() if has}
 
@@ -236,7 +243,7 @@ def _sampling(model: ModelEntry) -> tuple[dict[str, Any], dict[str, Any]]:
     )
 
 
-def _recording(model: ModelEntry) -> "RecordSpec":
+def recording(model: ModelEntry) -> "RecordSpec":
     """Everything for the embedded editor; means for large ones, whose maps would take gigabytes."""
     from mmdit.attention.spec import RecordSpec
 

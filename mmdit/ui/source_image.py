@@ -11,6 +11,8 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
+from mmdit.ui.intake import uploaded
+
 SHOWN_BY_BROWSERS = {"PNG", "JPEG", "WEBP", "GIF", "BMP"}
 
 
@@ -26,12 +28,7 @@ class SourceImage(gr.Image, metaclass=_WithoutStub):
 
     def preprocess(self, payload: Any) -> str | None:
         """The path of the uploaded file. Raises `gr.Error` for a file that is not an upload."""
-        if payload is None:
-            return None
-        uploads = Path(self.GRADIO_CACHE).resolve()
-        if not payload.path or not Path(payload.path).resolve().is_relative_to(uploads):
-            raise gr.Error("that picture was not uploaded; upload it first")
-        return payload.path
+        return None if payload is None else str(uploaded({"path": payload.path}, self.GRADIO_CACHE))
 
 
 def read_upload(source: str) -> tuple[Image.Image, bool]:

@@ -56,3 +56,11 @@ function save(blob, name) {
 function slug(text) {
   return text.replace(/[^\p{L}\p{N}]+/gu, '-').replace(/^-|-$/g, '') || 'map';
 }
+
+// The edited picture's map; which one, the server finds again by its place in the recording.
+function useAsRegion() {
+  const position = index => index === MEAN ? null : index;
+  const {word, direction} = view;
+  trigger('submit', {entry: header.entry, word, direction, stream: header.streams[0].name, layer: position(view.layer),
+                     step: position(view.step), head: position(view.head)});
+}

@@ -44,6 +44,7 @@ find('.scaling').addEventListener('change', event => change({shared: event.targe
 find('.ranked').addEventListener('click', () => change({ranked: !view.ranked}));
 find('.play').addEventListener('click', togglePlay);
 find('.save').addEventListener('click', exportPicture);
+find('.region').addEventListener('click', useAsRegion);
 find('.copied').addEventListener('change', event => {
   for (const mark of element.querySelectorAll('.marked')) mark.hidden = !event.target.checked;
   change({copied: event.target.checked, picked: null});

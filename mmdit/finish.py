@@ -1,0 +1,50 @@
+"""What is done to a family's picture before it is a result: the alignment guard, then the region.
+
+In this order, so that outside of a region nothing is left of a correction either. In: the picture as given, the picture
+as edited. Out: the result's picture, and how far it had drifted.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from PIL import Image
+
+from mmdit.region import Region
+
+if TYPE_CHECKING:
+    from mmdit.alignment import Drift
+
+Guard = Literal["off", "measure", "correct"]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """
+    Args:
+        drift: as it was before it was corrected; None where it was not measured.
+        warnings: sentences for the person who asked.
+    """
+
+    image: Image.Image
+    drift: "Drift | None" = None
+    warnings: tuple[str, ...] = ()
+
+
+def finish(source: Image.Image, edited: Image.Image, region: Region | None, guard: Guard) -> Finished:
+    """
+    Args:
+        source, edited: RGB, of one size.
+        region: what alone may change; None for everything.
+    """
+    from mmdit.alignment import correct, measure  # scikit-image takes long to load, and the page is waited for
+
+    drift, warnings = None, ()
+    if guard != "off":
+        drift = measure(source, edited, None if region is None else region.inside(source.size))
+        if guard == "correct":
+            edited = correct(edited, drift)
+        elif drift.seen and drift.reliable:
+            warnings = (f"The picture has drifted: {drift.said()}. The guard can correct that.",)
+    if region is not None:
+        edited = region.blend(source, edited)
+    return Finished(edited, drift, warnings)

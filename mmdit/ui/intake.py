@@ -1,0 +1,112 @@
+"""What comes in from outside: files that were uploaded, and nothing else.
+
+Gradio fetches any public address that a browser or a program sends in place of a file, and answers what it can't take
+with nothing but "Error". Here no address is fetched, and each refusal is a sentence.
+"""
+
+import base64
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import gradio as gr
+from gradio import processing_utils
+from gradio.components.api_component import Api
+from gradio.utils import get_upload_folder
+from gradio_client.utils import is_file_obj_with_meta, is_http_url_like, traverse
+
+from mmdit.runtime.jobs import QueueFullError
+
+log = logging.getLogger(__name__)
+
+SERVED = "/gradio_api/file="
+NOT_UPLOADED = "that file was not uploaded; upload it first"
+NOT_FETCHED = "files are not fetched from addresses; upload it, or send it as a data: address"
+
+
+class Studio(gr.Blocks):
+    """The page, but what is sent to it is looked at before Gradio takes it."""
+
+    async def preprocess_data(self, block_fn: Any, inputs: list[Any], *rest: Any, **more: Any) -> list[Any]:
+        """Raises `gr.Error`: a file that was not uploaded, an address, or inputs that are not what is asked for."""
+        try:
+            inputs = traverse(inputs, _with_local_path, is_file_obj_with_meta)
+            left_out = block_fn.inputs[len(inputs) :]
+            if all(isinstance(argument, Api) for argument in left_out):  # plain HTTP, which knows no defaults
+                inputs = [*inputs, *(argument.value for argument in left_out)]
+            return await super().preprocess_data(block_fn, inputs, *rest, **more)
+        except gr.Error:
+            raise
+        except Exception as error:
+            log.info("inputs were refused", exc_info=error)
+            raise refusal("what was sent is not what is asked for here; the page's API view says what is") from error
+
+
+def refusal(sentence: str) -> gr.Error:
+    """What to raise for what is the asker's to mend; nothing goes to the log."""
+    return gr.Error(sentence, print_exception=False)
+
+
+def uploaded(sent: Any, uploads: Path | None = None) -> Path:
+    """The local file behind what was sent for one.
+
+    Args:
+        sent: Gradio's file data, the address under which this page serves an upload, or a data: address.
+        uploads: the only folder from which files are taken; None for Gradio's own.
+
+    Raises:
+        gr.Error: anything else.
+    """
+    folder = Path(get_upload_folder() if uploads is None else uploads).resolve()
+    if isinstance(sent, str) and sent.startswith("data:"):
+        return _decoded(sent, folder)
+    path = sent.get("path") if isinstance(sent, dict) else sent
+    if not isinstance(path, str):
+        raise refusal(NOT_UPLOADED)
+    path = _local(path)
+    try:
+        file = Path(path).resolve()
+        if file.is_relative_to(folder) and file.is_file():
+            return file
+    except (OSError, ValueError):  # what no file system takes for a name
+        pass
+    raise refusal(NOT_UPLOADED)
+
+
+@contextmanager
+def sentences() -> Iterator[None]:
+    """Errors that say what to do reach whoever asked."""
+    try:
+        yield
+    except gr.Error:  # a ValueError too
+        raise
+    except (ValueError, QueueFullError) as error:
+        raise refusal(str(error)) from error
+
+
+def _with_local_path(file: dict[str, Any]) -> dict[str, Any]:
+    return {**file, "path": str(uploaded(file))}
+
+
+def _local(path: str) -> str:
+    """The path in an address of this page, which it may be reached under by many names; the file is checked anyway."""
+    if not is_http_url_like(path):
+        return path
+    _, served, local = path.partition(SERVED)
+    if not served or is_http_url_like(local):
+        raise refusal(NOT_FETCHED)
+    return unquote(local)
+
+
+def _decoded(address: str, folder: Path) -> Path:
+    kind, _, text = address.partition(",")
+    try:
+        if not kind.endswith(";base64"):
+            raise ValueError
+        content = base64.b64decode(text, validate=True)
+    except ValueError as error:
+        raise refusal("that data: address holds no base64; upload the file instead") from error
+    return Path(processing_utils.save_bytes_to_cache(content, "picture", str(folder)))
