@@ -134,7 +134,7 @@ class EditTab:
         self.stack.change(None, [self.stack], [self.loras], js=_script("line"), **quiet)
         asked = [self.view, self.drawn, fields.random_seed]
         timer.tick(self._watch, asked, [self.drawn, *right, fields.seed, self.recent], **quiet)
-        everything = {self.view, self.stack, region, *fields.all}
+        everything = {self.view, self.fitted, self.stack, region, *fields.all}
         gr.on([self.edit.click, fields.instruction.submit], self._start, everything, shown, **quiet)
         self.cancel.click(self._cancel, [self.view], shown, **quiet)
         fields.source.change(self.preflight.said, [fields.source], [self.preflight.line], **quiet)
@@ -367,10 +367,21 @@ class EditTab:
 
     def request(self, values: Values) -> "EditRequest":
         """What the left column and the stack ask for. Raises EditError, ImageError or LoraError."""
+        self._check_model(values[self.fitted])
         editor = self.jobs.editor
         request = self.fields.read(values, None if editor is None else editor.traits)
         region = self.region.chosen(values[self.region.view], request.images[0].size)
         return replace(request, region=region, loras=self.shelf.weights(read_stack(values[self.stack])))
+
+    def _check_model(self, fitted: int) -> None:
+        """Raises EditError: the settings on the page are for another model than the one that would get them."""
+        from mmdit.editor import EditError
+
+        now = self.jobs.model
+        exchanged = now.coming is not None and now.coming.stage != "fetching"
+        if fitted and (exchanged or fitted != now.number):
+            name = now.coming.name if exchanged else now.name or "no model"
+            raise EditError(f"the model has changed to {name}; once its settings are here, look at them and edit again")
 
 
 def variants(request: "EditRequest", count: int) -> "list[EditRequest]":

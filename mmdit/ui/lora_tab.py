@@ -125,7 +125,7 @@ class LoraTab:
         self.drawn = gr.State(())
         self.timer = gr.Timer(POLL_SECONDS, active=False)
         quiet = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-        left = {stack, *edit.fields.all}
+        left = {stack, edit.fitted, *edit.fields.all}
         watched = [self.drawn, self.status, self.results, self.cancel, self.timer]
         page.load(self._attach, None, [self.job, *watched], **quiet)
         stack.submit(self._start, left, [self.job, *watched], **quiet)
