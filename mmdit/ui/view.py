@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from mmdit.runtime.history import Entry
 from mmdit.runtime.job import JobSnapshot, JobState
 from mmdit.runtime.jobs import Jobs
+from mmdit.runtime.model_slot import ModelState
 from mmdit.ui import markup
 
 
@@ -59,10 +60,10 @@ def moment(view: View, jobs: Jobs) -> tuple:
     """Equal as long as there is nothing new to draw."""
     job = jobs.find(view.job)
     if job is None:
-        return (view, jobs.ready)
+        return (view, jobs.model.state)
     return (
         view,
-        jobs.ready,
+        jobs.model.state,
         job.snapshot.state,
         len(job.snapshot.entries),
         job.snapshot.step,
@@ -94,9 +95,11 @@ def news(view: View, jobs: Jobs) -> str:
     if entry is not None:
         text = "Say what to change next." if view.before else "One of your results"
         return markup.status(text, "done", details=_facts(entry))
-    if not jobs.ready:
-        return markup.status("Loading the editor… You can start already.", "busy")
-    return markup.status("Ready.")
+    if jobs.ready:
+        return markup.status("Ready.")
+    if jobs.model.coming is None and jobs.model.state is not ModelState.LOADING:
+        return markup.status("No model is loaded; load one on the tab “Model”.")
+    return markup.status("Loading the editor… You can start already.", "busy")
 
 
 def _job_news(view: View, now: JobSnapshot, jobs: Jobs) -> str:
