@@ -43,10 +43,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; default: this machine only")
     parser.add_argument("--port", type=int, help="default: 7860, or the next one that is free")
-    parser.add_argument("--outputs", type=Path, default=Path("outputs"), help="folder where results are kept; default: outputs")
+    parser.add_argument(
+        "--outputs", type=Path, default=Path("outputs"), help="folder where results are kept; default: outputs"
+    )
     parser.add_argument(
         "--outputs-limit", default="5GB", metavar="SIZE",
-        help="how much the folder of results may hold, oldest removed first: 750MB, …; 0 for no limit; default: 5GB",
+        help="how much that folder may hold, oldest removed first: 750MB, …; 0 for no limit; default: 5GB",
     )  # fmt: skip
     return parser
 
