@@ -91,6 +91,8 @@ class EditRequest:
             raise EditError(
                 f"the negative instruction has {len(self.negative)} characters; use at most {MAX_INSTRUCTION}"
             )
+        for text in (self.instruction, self.negative, *self._beside()):
+            _check_text(text)
         _check_range("steps", self.steps, 1, MAX_STEPS, whole=True)
         _check_range("guidance", self.guidance, 0.0, MAX_GUIDANCE)
         _check_range("true guidance", self.true_guidance, 0.0, MAX_GUIDANCE)
@@ -113,6 +115,18 @@ class EditRequest:
                 raise EditError(f"size {self.size[0]}×{self.size[1]} is too large; use at most 50 megapixels")
         for lora in self.loras:
             lora.check()
+
+    def _beside(self) -> tuple[str, ...]:
+        """The texts that the instruction is weighed against."""
+        strength = self.strength
+        return () if strength is None else (strength.neutral, *(text for text, _ in strength.others))
+
+
+def _check_text(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise EditError(f"{text[error.start]!r} is half a character, which no text has; type it again") from None
 
 
 def _check_range(name: str, value: float | None, low: float, high: float, whole: bool = False) -> None:

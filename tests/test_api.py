@@ -76,7 +76,7 @@ def test_a_mask_is_sent_as_a_picture(
     mask.paste(255, (100, 80, 300, 200))
     mask.save(tmp_path / "mask.png")
     picture, settings, _ = client.predict(
-        handle_file(photograph_file), "make it darker", seed=5, mask=handle_file(tmp_path / "mask.png"), feather=4,
+        handle_file(photograph_file), "make it darker", seed=5, region=handle_file(tmp_path / "mask.png"), feather=4,
         guard="measure", api_name="/edit",
     )  # fmt: skip
     request = EditRequest([photograph], "make it darker", seed=5, region=Region(mask, 4), guard="measure")
@@ -87,7 +87,7 @@ def test_a_mask_is_sent_as_a_picture(
     with pytest.raises(Exception, match="marks nothing"):
         Image.new("L", photograph.size).save(tmp_path / "black.png")
         client.predict(
-            handle_file(photograph_file), "make it darker", mask=handle_file(tmp_path / "black.png"), api_name="/edit"
+            handle_file(photograph_file), "make it darker", region=handle_file(tmp_path / "black.png"), api_name="/edit"
         )
 
 
@@ -113,6 +113,21 @@ def test_an_edit_is_the_editors_own(
     assert same(picture, expected.image)
     assert warnings == list(expected.warnings)
     assert settings == json.loads(json.dumps(expected.settings))
+
+
+def test_a_region_alone_is_edited(
+    client: Client, editor: Editor, photograph: Image.Image, photograph_file: Path, tmp_path: Path
+) -> None:
+    mask = Image.new("L", photograph.size)
+    mask.paste(255, (100, 50, 300, 200))
+    mask.save(tmp_path / "mask.png")
+    picture, _, _ = client.predict(
+        handle_file(photograph_file), "make it darker", 5, region=handle_file(tmp_path / "mask.png"), feather=4,
+        guard="measure", api_name="/edit",
+    )  # fmt: skip
+    asked = EditRequest([photograph], "make it darker", seed=5, region=Region(mask, 4), guard="measure")
+    assert same(picture, editor.edit(asked).image)
+    assert np.array_equal(np.asarray(load_image(picture))[:50], np.asarray(photograph)[:50])
 
 
 def test_a_lora_file_of_ones_own(

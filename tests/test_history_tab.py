@@ -22,6 +22,7 @@ from mmdit.runtime.history import Entry, History
 from mmdit.runtime.jobs import Jobs
 from mmdit.ui import history_markup, history_tab
 from mmdit.ui.edit_tab import EditTab
+from mmdit.ui.explorer_payload import Shelf
 from mmdit.ui.history_tab import HistoryTab, Shown
 from mmdit.ui.lora_shelf import LoraShelf
 from mmdit.ui.lora_tab import LoraPanel
@@ -52,7 +53,7 @@ def here(tiny_editor: Editor, tiny_editor_folder: Path, tmp_path: Path) -> Itera
     """The tab in a page that is not served, with an editor that works."""
     uploads, model = tmp_path / "uploads", entry_of(tiny_editor_folder)
     uploads.mkdir()
-    with Jobs(lambda: tiny_editor, History(tmp_path / "outputs")) as jobs:
+    with Jobs(lambda _: tiny_editor, History(tmp_path / "outputs")) as jobs:
         jobs.wait_until_loaded(PATIENCE)
         shelf = LoraShelf(Presets([]), jobs, model, uploads)
         with gr.Blocks() as page:
@@ -60,7 +61,8 @@ def here(tiny_editor: Editor, tiny_editor_folder: Path, tmp_path: Path) -> Itera
             panel.stack.render()
             with gr.Tabs() as tabs:
                 with gr.Tab("Edit", id="edit"):
-                    edit = EditTab(page, jobs, model, tmp_path / "none", shelf, panel.stack)
+                    recordings = Shelf(jobs.history, tmp_path / "page")
+                    edit = EditTab(page, jobs, model, tmp_path / "none", shelf, panel.stack, recordings)
                 with gr.Tab("History") as tab:
                     made = HistoryTab(tab, tabs, edit, tmp_path / "page", uploads)
         yield Tab(made, jobs.history, edit, uploads)
@@ -332,6 +334,7 @@ def told(page, text: str) -> None:
 
 @pytest.mark.browser
 def test_the_tab_from_search_to_bundle_by_keyboard(page, studio: Studio, tmp_path: Path) -> None:
+    page.wait_for_selector("#status .text:text-is('Ready.')")  # else "Reproduce" says that the editor is still loading
     tab = page.get_by_role("tab", name="History")
     tab.focus()
     page.keyboard.press("Enter")

@@ -21,9 +21,8 @@ from mmdit.runtime.job import JobSnapshot
 from mmdit.runtime.jobs import CAPACITY, Jobs
 from mmdit.ui.intake import refusal, sentences, uploaded
 from mmdit.ui.lora_shelf import PRESET, LoraShelf, read_stack
-from mmdit.ui.region_payload import FEATHER
 from mmdit.ui.request_fields import NEUTRAL, recording
-from mmdit.ui.source_image import read_upload
+from mmdit.ui.source_image import read_upload, without_folder
 
 if TYPE_CHECKING:  # see jobs.py
     from mmdit.editor import EditRequest
@@ -73,8 +72,8 @@ class Api:
         reasoning: Literal["", "think", "reflect"] = "",
         literally: bool | None = None,
         record: bool = True,
-        mask: FileData | None = None,
-        feather: float = FEATHER,
+        region: FileData | None = None,
+        feather: float = 8.0,
         guard: Literal["off", "measure", "correct"] | None = None,
     ) -> tuple[FileData, dict[str, Any], list[str]]:
         """Edit a picture with words.
@@ -98,10 +97,9 @@ class Api:
             reasoning: for models that can: think about the instruction first, or also reflect on the result.
             literally: whether roundabout words are left as they stand.
             record: whether what the model looks at is kept, for attention.
-            mask: a picture that is white where to edit; elsewhere every pixel stays. Left out: the whole picture.
-            feather: width in pixels of the soft edge inside the mask.
-            guard: measure, or also correct, how far the picture moves and its colours change, or off. Left out:
-                measure where the model paints the whole picture anew.
+            region: a picture of the same shape, white where alone the picture is edited, black where it is kept.
+            feather: width of the region's soft edge, in pixels.
+            guard: whether shift and colour drift outside of the edit are measured, or also corrected.
 
         Returns:
             The edited picture, a PNG.
@@ -110,11 +108,12 @@ class Api:
         """
         with sentences():
             request = self._request(
-                [picture, *_list_of("references", references)], instruction, loras, record,
+                [picture, *_list_of("references", references)], instruction, loras, _flag("record", record),
                 seed=seed, steps=steps, guidance=guidance, size=_size(size), resolution=resolution,
                 negative=_text("negative", negative), true_guidance=true_guidance, denoise=denoise, shift=shift,
                 strength=None if strength is None else _strength(neutral, strength),
-                reasoning=reasoning, literally=literally, guard=guard, region=_region(mask, feather),
+                reasoning=reasoning, literally=None if literally is None else _flag("literally", literally),
+                region=None if region is None else _region(region, feather), guard=guard,
             )  # fmt: skip
             done = self._made([request])
         return _file(done.entry.result), done.entry.settings, list(done.warnings)
@@ -366,16 +365,18 @@ def _listed(entry: Entry) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _region(mask: Any, feather: Any) -> Any:
-    from mmdit.region import Region
-
-    return None if mask is None else Region(read_upload(str(uploaded(mask)))[0].convert("L"), feather)
-
-
 def _strength(neutral: str, value: float) -> Any:
     from mmdit.families.strength import Strength
 
     return Strength(_text("neutral", neutral).strip(), value)
+
+
+def _region(mask: Any, feather: float) -> Any:
+    from mmdit.region import Region, load_mask
+
+    file = uploaded(mask)
+    with without_folder(str(file)):
+        return Region(load_mask(file), feather)
 
 
 def _text(name: str, value: Any) -> str:
@@ -390,6 +391,12 @@ def _whole(name: str, value: Any) -> int:
     return value
 
 
+def _flag(name: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"{name} is {value!r}; it must be true or false")
+    return value
+
+
 def _list_of(name: str, value: Any) -> list[Any]:
     if value is not None and not isinstance(value, list):
         raise ValueError(f"{name} must be a list")
@@ -401,4 +408,4 @@ def _size(value: Any) -> tuple[int, int] | None:
         return None
     if not isinstance(value, list) or len(value) != 2:
         raise ValueError("size must be [width, height] in pixels")
-    return value[0], value[1]
+    return _whole("width", value[0]), _whole("height", value[1])

@@ -134,8 +134,9 @@ class EditTab:
         self.stack.change(None, [self.stack], [self.loras], js=_script("line"), **quiet)
         asked = [self.view, self.drawn, fields.random_seed]
         timer.tick(self._watch, asked, [self.drawn, *right, fields.seed, self.recent], **quiet)
-        everything = {self.view, self.fitted, self.stack, region, *fields.all}
-        gr.on([self.edit.click, fields.instruction.submit], self._start, everything, shown, **quiet)
+        self.asked = {self.view, self.fitted, self.stack, region, *fields.all}
+        """What `request` needs to know."""
+        gr.on([self.edit.click, fields.instruction.submit], self._start, self.asked, shown, **quiet)
         self.cancel.click(self._cancel, [self.view], shown, **quiet)
         fields.source.change(self.preflight.said, [fields.source], [self.preflight.line], **quiet)
         gr.Timer(LOOK_SECONDS).tick(self._follow_model, [fields.source, self.fitted], fitting, **quiet)

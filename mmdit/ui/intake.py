@@ -85,6 +85,9 @@ def sentences() -> Iterator[None]:
         raise
     except (ValueError, QueueFullError) as error:
         raise refusal(str(error)) from error
+    except Exception as error:
+        log.exception("an endpoint failed")
+        raise refusal("something unexpected happened; the studio's log has the details") from error
 
 
 def _with_local_path(file: dict[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,8 @@ is for `mmdit.images` to say, in a sentence.
 """
 
 from abc import ABCMeta
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +35,20 @@ class SourceImage(gr.Image, metaclass=_WithoutStub):
 
 def read_upload(source: str) -> tuple[Image.Image, bool]:
     """An uploaded picture, and whether a browser can show its file. Raises `ImageError` without the folder."""
-    from mmdit.images import ImageError, load_image
+    from mmdit.images import load_image
 
-    try:
+    with without_folder(source):
         picture = load_image(source)
-    except ImageError as error:
-        raise ImageError(str(error).replace(source, f"“{Path(source).name}”")) from error
     with Image.open(source) as opened:
         return picture, opened.format in SHOWN_BY_BROWSERS
+
+
+@contextmanager
+def without_folder(source: str) -> Iterator[None]:
+    """Each `ImageError` about that file names it, but not where it lies."""
+    from mmdit.images import ImageError
+
+    try:
+        yield
+    except ImageError as error:
+        raise ImageError(str(error).replace(source, f"“{Path(source).name}”")) from error
