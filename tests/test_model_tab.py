@@ -19,7 +19,7 @@ from mmdit.editor import EditError
 from mmdit.families.machine import Machine
 from mmdit.images import read_settings
 from mmdit.load import fetch, load_editor
-from mmdit.lora.presets import Presets
+from mmdit.lora.presets import PRESETS_FOLDER, Presets
 from mmdit.runtime.history import History
 from mmdit.runtime.jobs import Jobs
 from mmdit.runtime.model_slot import Coming, ModelChoice, ModelSnapshot, ModelState
@@ -111,7 +111,10 @@ def test_nothing_is_drawn_anew_while_nothing_happens(tab: ModelTab, kontext: Pat
     assert tab.watch(drawn) == gr.skip()
     tab.use(str(kontext), "auto", False)
     tab.jobs.wait_until_settled(PATIENCE)
-    assert str(kontext) in text(tab.watch(drawn)[tab.status])
+    told = tab.watch(drawn)
+    assert str(kontext) in text(told[tab.status])
+    assert tab.table in told  # another model leaves other memory free
+    assert tab.table not in tab.watch((dataclasses.replace(tab.jobs.model, coming=Coming("x", "loading", 0.0)), 1))
 
 
 def test_a_model_is_unloaded(tab: ModelTab) -> None:
@@ -346,8 +349,9 @@ def test_a_model_is_exchanged_on_the_page(page, studio: Studio, kontext: Path, p
     page.wait_for_selector(f"#model-status :text('{kontext} is loaded.')")
     assert str(kontext) in page.inner_text(".studio-header .model")
     page.get_by_role("tab", name="LoRA").click()
-    page.wait_for_selector("#loras .card.foreign", state="attached")
-    wait_until(lambda: page.locator("#loras .card:not(.foreign)").count() == 0, page)
+    for_flux = {f"preset:{preset.name}" for preset in Presets([PRESETS_FOLDER]).all if preset.family == "flux"}
+    fitting = page.locator("#loras .card:not(.foreign)")
+    wait_until(lambda: set(fitting.evaluate_all("cards => cards.map(card => card.dataset.key)")) == for_flux, page)
 
     page.get_by_role("tab", name="Edit").click()
     wait_until(lambda: page.input_value("#steps input[type=number]") == "28", page)

@@ -21,8 +21,6 @@ from mmdit.ui import markup, model_markup
 
 LOOK_SECONDS = 1.0
 LONGEST_NAME = 1000
-MODEL_EVENT = "() => { document.dispatchEvent(new Event('mmdit-model')); }"
-"""Tells the page's own components that another model is in use."""
 
 Update = dict[Any, Any]
 
@@ -53,10 +51,8 @@ class ModelTab:
         shown += [self.load, self.unload] if can_change else []
         self._can_change = can_change
         page.load(self.show, None, shown, **quiet)
-        gr.Timer(LOOK_SECONDS).tick(self.watch, [self.drawn], shown, **quiet)
+        gr.Timer(LOOK_SECONDS).tick(self.watch, [self.drawn], [*shown, self.table], **quiet)
         tab.select(self.catalogue, None, [self.table], **quiet)
-        header.change(self.catalogue, None, [self.table], **quiet)
-        header.change(None, None, None, js=MODEL_EVENT, **quiet)
         if can_change:
             self._wire_choice(shown, quiet)
 
@@ -134,7 +130,11 @@ class ModelTab:
 
     def watch(self, drawn: tuple) -> Any:
         """The timer's look at the model: redraw if it has moved."""
-        return gr.skip() if _moment(self.jobs.model) == drawn else self.show()
+        now = self.jobs.model
+        if _moment(now) == drawn:
+            return gr.skip()
+        as_listed = not drawn or (now.number, now.state) == (drawn[0].number, drawn[0].state)
+        return self.show() | ({} if as_listed else {self.table: self.catalogue()})
 
     def show(self) -> Update:
         """All that tells what is loaded."""
@@ -143,7 +143,7 @@ class ModelTab:
         there = {
             self.drawn: _moment(now),
             self.status: model_markup.loaded(now, seconds),
-            self.header: markup.header(self._in_use(now)),
+            self.header: markup.header(self._in_use(now), max(1, now.number)),
         }
         if not self._can_change:
             return there

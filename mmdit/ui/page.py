@@ -72,7 +72,7 @@ def _build(jobs: Jobs, model: ModelEntry, presets: Presets, folder: Path) -> gr.
     recordings = Shelf(jobs.history, folder)
     tidy = (TIDY_SECONDS, KEEP_SECONDS)
     with Studio(title="MMDiT Studio", analytics_enabled=False, delete_cache=tidy) as page:
-        header = gr.HTML(markup.header(model.name))
+        header = gr.HTML(markup.header(model.name), js_on_load=markup.MODEL_SCRIPT)
         panel = LoraPanel(shelf, jobs, folder)
         with gr.Tabs(elem_id="tabs") as tabs:
             with gr.Tab("Edit", id="edit"):
