@@ -22,19 +22,33 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="app.py", description="A local studio for editing pictures with words.")
-    parser.add_argument("--model", default="mini", help="a name of `python -m mmdit models`, a folder or a hub id")
-    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
-    parser.add_argument("--memory", default="auto", help="auto, full, offload, int8 or int4")
-    parser.add_argument("--attention", default="native", metavar="KERNEL", help="native, flash, flash_hub, sage, …")
     parser.add_argument(
-        "--compile", action="store_true", help="compile the model's blocks; not for the embedded editor"
+        "--model", default="mini",
+        help="what to begin with: a name of `python -m mmdit models`, a folder or a hub id; default: mini, which is "
+        "shipped. The page's tab “Model” exchanges it",
+    )  # fmt: skip
+    parser.add_argument(
+        "--device", default="auto", choices=("auto", "cpu", "cuda", "mps"), help="default: auto, the best there is"
+    )
+    parser.add_argument(
+        "--memory", default="auto", metavar="MODE",
+        help="how that model lies in memory: full, offload, group, int8 or int4; default: auto, the best that fits",
+    )  # fmt: skip
+    parser.add_argument(
+        "--attention", default="native", metavar="KERNEL",
+        help="for that model: native, flash, flash_hub, sage, …; default: native",
+    )  # fmt: skip
+    parser.add_argument(
+        "--compile", action="store_true", help="compile that model's blocks; not for the embedded editor"
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; default: this machine only")
     parser.add_argument("--port", type=int, help="default: 7860, or the next one that is free")
-    parser.add_argument("--outputs", type=Path, default=Path("outputs"), help="folder where results are kept")
+    parser.add_argument(
+        "--outputs", type=Path, default=Path("outputs"), help="folder where results are kept; default: outputs"
+    )
     parser.add_argument(
         "--outputs-limit", default="5GB", metavar="SIZE",
-        help="how much the folder of results may hold, oldest removed first: 5GB, 750MB, …; 0 for no limit",
+        help="how much that folder may hold, oldest removed first: 750MB, …; 0 for no limit; default: 5GB",
     )  # fmt: skip
     return parser
 

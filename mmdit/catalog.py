@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+FREE_LICENCES = ("Apache-2.0", "MIT")
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 
 
@@ -40,6 +41,11 @@ class ModelEntry:
     parameters: Mapping[str, int] = field(default_factory=dict)
     width: int = 0
     resolution: int = 1024
+
+    @property
+    def is_free(self) -> bool:
+        """Whether its licence allows any use; an unknown one counts as if it did not."""
+        return self.licence in FREE_LICENCES
 
     @property
     def download(self) -> int:

@@ -1,4 +1,5 @@
-"""The models as a table for a terminal: what each is for, how large, whether it runs here, whether it is here.
+"""The models as a table, for a terminal and for the page: what each is for, how large, whether it runs here, whether it
+is here.
 
 In: catalog entries and a `Machine`. Out: text. Looks into the catalog's folders and huggingface_hub's cache, loads
 nothing and asks no network.
@@ -27,11 +28,17 @@ def describe_models(entries: Iterable[Any], machine: Machine, cache: Path | None
         cache: where downloads are kept; None for huggingface_hub's own place.
     """
     cache = hub_cache() if cache is None else cache
-    rows = [COLUMNS, *(_row(entry, machine, cache) for entry in entries)]
+    rows = [COLUMNS, *model_rows(entries, machine, cache)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [GAP.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     notes = [GATED] if any(", gated" in row[2] for row in rows) else []
-    return "\n".join([*lines, "", *notes, _machine(machine, cache)])
+    return "\n".join([*lines, "", *notes, describe_machine(machine, cache)])
+
+
+def model_rows(entries: Iterable[Any], machine: Machine, cache: Path | None = None) -> list[tuple[str, ...]]:
+    """For each entry a cell for each of `COLUMNS`; arguments as for `describe_models`."""
+    cache = hub_cache() if cache is None else cache
+    return [_row(entry, machine, cache) for entry in entries]
 
 
 def _row(entry: Any, machine: Machine, cache: Path) -> tuple[str, ...]:
@@ -54,7 +61,9 @@ def _kept(entry: Any, cache: Path) -> str:
     return f"partly: {gigabytes(size)} of {gigabytes(entry.download)}" if size else "no"
 
 
-def _machine(machine: Machine, cache: Path) -> str:
+def describe_machine(machine: Machine, cache: Path | None = None) -> str:
+    """One line: what is free here."""
+    cache = hub_cache() if cache is None else cache
     gpu = f"{gigabytes(machine.gpu_free)} of {gigabytes(machine.gpu_total)} GPU memory ({machine.device}), "
     return (
         f"Free here: {gpu if machine.device != 'cpu' else 'no GPU, '}{gigabytes(machine.system_free)} of "

@@ -32,7 +32,7 @@ if TYPE_CHECKING:  # see jobs.py
 
 POLL_SECONDS = 0.4
 RECENT = 12
-LOOK_SECONDS = 1.0  # until the model is there
+LOOK_SECONDS = 1.0  # for another model
 WEB = Path(__file__).with_name("lora_web")
 
 Update = dict[Any, Any]
@@ -105,7 +105,7 @@ class EditTab:
         self.recent = gr.HTML(
             markup.strip([], "Results are kept here."), js_on_load=markup.STRIP_SCRIPT, elem_id="recent"
         )
-        with gr.Accordion("What it can do", open=False, elem_id="abilities"):
+        with gr.Accordion("What it can do", open=False, elem_id="abilities") as self.abilities:
             gr.Markdown(abilities.TEXT)
         with gr.Row(visible=False):  # for `_attach`
             self.found = gr.JSON()
@@ -114,6 +114,7 @@ class EditTab:
     def _wire(self) -> None:
         self.view = gr.State(View())
         self.drawn = gr.State(())
+        self.fitted = gr.State(0)  # number of the model that the left column is fitted to
         fields = self.fields
         timer = gr.Timer(POLL_SECONDS)
         results = [self.variants, self.download, self.look_inside, self.again, self.undo]
@@ -125,21 +126,20 @@ class EditTab:
 
         found = [self.found, self.found_picture]
         recalled = [self.stack, *fields.all]
-        attached = self.page.load(self._attach, None, [*shown, *found, self.recent], **quiet)
+        fitting = [self.fitted, self.preflight.line, self.abilities, *fields.of_some_models]
+        attached = self.page.load(self._attach, None, [*shown, *found, self.recent, *fitting], **quiet)
         recalling = attached.then(None, [*found, *recalled], recalled, js=_script("recall"), **quiet)
         recalling.then(self._unmarked, [fields.source], [region], **quiet)
         fields.source.clear(self.region.clear, None, [region], **quiet)
         self.stack.change(None, [self.stack], [self.loras], js=_script("line"), **quiet)
         asked = [self.view, self.drawn, fields.random_seed]
         timer.tick(self._watch, asked, [self.drawn, *right, fields.seed, self.recent], **quiet)
-        self.asked = {self.view, self.stack, region, *fields.all}
+        self.asked = {self.view, self.fitted, self.stack, region, *fields.all}
         """What `request` needs to know."""
         gr.on([self.edit.click, fields.instruction.submit], self._start, self.asked, shown, **quiet)
         self.cancel.click(self._cancel, [self.view], shown, **quiet)
         fields.source.change(self.preflight.said, [fields.source], [self.preflight.line], **quiet)
-        until_loaded = gr.Timer(LOOK_SECONDS)
-        loaded = [self.preflight.line, *fields.of_some_models]
-        until_loaded.tick(self._when_loaded, [fields.source], [until_loaded, *loaded], **quiet)
+        gr.Timer(LOOK_SECONDS).tick(self._follow_model, [fields.source, self.fitted], fitting, **quiet)
         fields.source.upload(self._check_upload, [self.view, fields.source], [*shown, fields.source, region], **quiet)
         self.mapped = [*self.restored, self.part]
         again = [*shown, fields.source, fields.instruction, region]
@@ -153,11 +153,12 @@ class EditTab:
 
     def _attach(self) -> Update:
         """A page was opened or reloaded: find the job again."""
-        job = self.jobs.current()
+        job, fit = self.jobs.current(), self._fit(None, 0)
         if job is None:
-            return {**self._show(View()), self.recent: self.recent_strip()}
+            return {**self._show(View()), self.recent: self.recent_strip(), **fit}
         now = job.snapshot
-        untouched = self.fields.defaults()
+        fresh = {field: fit[field]["value"] for field in self.fields.of_some_models if "value" in fit.get(field, {})}
+        untouched = self.fields.defaults() | fresh
         settings = {self.fields.instruction: now.instruction} if now.entry is None else self._settings(now.entry)
         found = {
             "untouched": [None, *untouched.values()],
@@ -169,6 +170,7 @@ class EditTab:
             self.found: found,
             self.found_picture: now.source if now.entry is None else now.entry.source,
             self.recent: self.recent_strip(),
+            **fit,
         }
 
     def _start(self, values: Values) -> Update:
@@ -182,11 +184,20 @@ class EditTab:
             return self._show(replace(without_job(view, self.jobs), notice=str(error)))
         return self._show(replace(without_job(view, self.jobs), job=job.id))
 
-    def _when_loaded(self, source: str | None) -> Any:
-        """Once the model is there: what it has a use for."""
-        if self.jobs.editor is None:
-            return gr.skip()
-        return (gr.Timer(active=False), self.preflight.said(source), *self.suited().values())
+    def _follow_model(self, source: str | None, fitted: int) -> Any:
+        return self._fit(source, fitted) or gr.skip()
+
+    def _fit(self, source: str | None, fitted: int) -> Update:
+        """Once a model is there, and whenever it is another one: its defaults, and what it has a use for."""
+        number, editor = self.jobs.model.number, self.jobs.editor
+        if editor is None or number == fitted:
+            return {}
+        return {
+            self.fitted: number,
+            self.preflight.line: self.preflight.said(source),
+            self.abilities: gr.update(visible=editor.entry.pipeline is None),
+            **self.fields.suited(editor.traits, is_first=fitted == 0),
+        }
 
     def _choose(self, view: View, event: gr.EventData) -> Update:
         return self._show(replace(view, shown=str(event.picked)))
@@ -351,20 +362,27 @@ class EditTab:
 
     # ---- the model
 
-    def suited(self) -> Update:
-        """Updates that fit the left column to the loaded model."""
-        return self.fields.suited(self.jobs.editor.traits)
-
     def model_in_use(self) -> ModelEntry:
         """The loaded one, or else the one that is being loaded."""
-        return self.model if self.jobs.editor is None else self.jobs.editor.entry
+        return self.jobs.model.entry or self.model
 
     def request(self, values: Values) -> "EditRequest":
         """What the left column and the stack ask for. Raises EditError, ImageError or LoraError."""
+        self._check_model(values[self.fitted])
         editor = self.jobs.editor
         request = self.fields.read(values, None if editor is None else editor.traits)
         region = self.region.chosen(values[self.region.view], request.images[0].size)
         return replace(request, region=region, loras=self.shelf.weights(read_stack(values[self.stack])))
+
+    def _check_model(self, fitted: int) -> None:
+        """Raises EditError: the settings on the page are for another model than the one that would get them."""
+        from mmdit.editor import EditError
+
+        now = self.jobs.model
+        exchanged = now.coming is not None and now.coming.stage != "fetching"
+        if fitted and (exchanged or fitted != now.number):
+            name = now.coming.name if exchanged else now.name or "no model"
+            raise EditError(f"the model has changed to {name}; once its settings are here, look at them and edit again")
 
 
 def variants(request: "EditRequest", count: int) -> "list[EditRequest]":

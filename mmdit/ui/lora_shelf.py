@@ -51,14 +51,14 @@ class LoraShelf:
     """
     Args:
         presets: shared with the editor, so that both mean the same by a name.
-        model: what LoRAs are held against until the editor is loaded.
+        model: what LoRAs are held against until a model is loaded.
         uploads: the only folder from which dropped files are taken.
     """
 
     def __init__(self, presets: Presets, jobs: Jobs, model: ModelEntry, uploads: Path) -> None:
         self.presets = presets
         self.jobs = jobs
-        self.model = model
+        self._first = model
         self._uploads = uploads
         self._files: dict[str, Path] = {}
 
@@ -66,6 +66,11 @@ class LoraShelf:
     def files(self) -> tuple[Path, ...]:
         """The dropped files that are still here."""
         return tuple(file for file in self._files.values() if file.is_file())
+
+    @property
+    def model(self) -> ModelEntry:
+        """The model in use, or the one that is loaded first."""
+        return self.jobs.model.entry or self._first
 
     # ---- keys
 

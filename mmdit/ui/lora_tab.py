@@ -76,7 +76,7 @@ class LoraPanel:
             key = self.shelf.take(str(path))
             of = self._describe(key, self.shelf.report(key))
         except LoraError as error:
-            return {"error": _sentence(error)}
+            return {"error": markup.sentence(str(error))}
         return {"key": key, "name": of.name, "html": lora_markup.inspected(of)}
 
     def _row(self, key: str, ask: Callable[[str], Any]) -> dict[str, Any]:
@@ -146,7 +146,7 @@ class LoraTab:
                 request = replace(request, seed=random.randrange(2**31))
             job = self.jobs.submit_series(requests(request, series, self.shelf.weights(chosen)))
         except (ValueError, QueueFullError) as error:
-            return {self.status: markup.status(_sentence(error), "error")}
+            return {self.status: markup.status(markup.sentence(str(error)), "error")}
         self.book.add(job, series)
         return {self.job: job.id, **self._show(job.id)}
 
@@ -223,7 +223,7 @@ class LoraTab:
         try:
             file = self.book.sheet(str(job_id), None if word is None else str(word))
         except MapsError as error:
-            return {"error": _sentence(error)}
+            return {"error": markup.sentence(str(error))}
         return {"url": markup.file_url(file), "name": file.name}
 
 
@@ -242,8 +242,3 @@ def _functions(*methods: Callable[..., Any]) -> list[Callable[..., Any]]:
 
 def _text(name: str) -> str:
     return (WEB / name).read_text(encoding="utf-8")
-
-
-def _sentence(error: Exception) -> str:
-    text = str(error)
-    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")

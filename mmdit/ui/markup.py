@@ -23,6 +23,8 @@ element.addEventListener('click', event => {
   if (event.target.closest('button')) trigger('select', {});
 });
 """
+MODEL_SCRIPT = "watch('value', () => document.dispatchEvent(new Event('mmdit-model')));"
+"""For the header: tells the page's own components that another model is in use."""
 NO_LORAS = '<button type="button" class="lora-line" data-count="0">No LoRAs · add a look</button>'
 """Until `lora_web/line.js` knows better."""
 
@@ -46,11 +48,16 @@ class StripItem:
     caption: str
 
 
-def header(model: str) -> str:
+def header(model: str, number: int = 1) -> str:
+    """The top of the page; another value for another model.
+
+    Args:
+        number: counts the models that were in use.
+    """
     return (
         f'<header class="studio-header">{LOGO}<div><h1>MMDiT Studio</h1>'
         "<p>Edit a picture by saying what to change. It never leaves this machine.</p></div>"
-        f'<span class="model" title="The model in use">{escape(model)}</span></header>'
+        f'<span class="model" data-number="{number}" title="The model in use">{escape(model)}</span></header>'
     )
 
 
@@ -79,6 +86,11 @@ def status(
         f'<div class="status {kind}" role="{role}"><div class="line"><span class="dot"></span>'
         f'<span class="text">{escape(text)}</span>{small}</div>{bar}{notes}</div>'
     )
+
+
+def sentence(text: str) -> str:
+    """A message as people read it: with a capital and an end."""
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
 
 
 def hint(text: str) -> str:

@@ -5,6 +5,7 @@ Nothing on it comes from another machine: system fonts, no analytics, no sharing
 
 import importlib.util
 import io
+import os
 import sys
 import tempfile
 from contextlib import redirect_stdout
@@ -25,6 +26,7 @@ from mmdit.ui.history_tab import HistoryTab
 from mmdit.ui.intake import Studio
 from mmdit.ui.lora_shelf import LoraShelf
 from mmdit.ui.lora_tab import LoraPanel, LoraTab
+from mmdit.ui.model_tab import ModelTab
 
 EXAMPLES = ASSETS / "examples"
 STYLE = Path(__file__).with_name("style.css")
@@ -70,7 +72,7 @@ def _build(jobs: Jobs, model: ModelEntry, presets: Presets, folder: Path) -> gr.
     recordings = Shelf(jobs.history, folder)
     tidy = (TIDY_SECONDS, KEEP_SECONDS)
     with Studio(title="MMDiT Studio", analytics_enabled=False, delete_cache=tidy) as page:
-        gr.HTML(markup.header(model.name))
+        header = gr.HTML(markup.header(model.name), js_on_load=markup.MODEL_SCRIPT)
         panel = LoraPanel(shelf, jobs, folder)
         with gr.Tabs(elem_id="tabs") as tabs:
             with gr.Tab("Edit", id="edit"):
@@ -81,6 +83,8 @@ def _build(jobs: Jobs, model: ModelEntry, presets: Presets, folder: Path) -> gr.
                 explorer = ExplorerTab(page, recordings)
             with gr.Tab("History", id="history") as history:
                 HistoryTab(history, tabs, edit, folder, Path(get_upload_folder()))
+            with gr.Tab("Model", id="model") as about:
+                ModelTab(page, about, jobs, model, header, can_change="SPACE_ID" not in os.environ)
         Api(jobs, edit.model_in_use, shelf)
         quiet = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
         inside.select(lambda view: explorer.show(edit.shown_name(view)), [edit.view], [explorer.view], **quiet)

@@ -163,10 +163,14 @@ class RequestFields:
             self.neutral: strength.get("neutral", NEUTRAL),
         }
 
-    def suited(self, traits: "Traits") -> Values:
-        """Updates that show what the model in use has a use for, with its ranges and defaults, and hide the rest."""
+    def suited(self, traits: "Traits", is_first: bool) -> Values:
+        """Updates that show what the model in use has a use for, with its ranges and defaults, and hide the rest.
+
+        Args:
+            is_first: no other model was in use since the page was opened.
+        """
         steps, guidance = _sampling(self._model())
-        if self._model() == self._built_for:  # so that what was typed meanwhile stays
+        if is_first and self._model() == self._built_for:  # so that what was typed meanwhile stays
             steps = guidance = {}
         optional = {
             self.true_guidance: traits.true_guidance, self.denoise: traits.denoise, self.resolution: traits.resolution,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from mmdit.runtime.history import Entry
 from mmdit.runtime.job import JobSnapshot, JobState
 from mmdit.runtime.jobs import Jobs
+from mmdit.runtime.model_slot import ModelState
 from mmdit.ui import markup
 
 
@@ -59,10 +60,10 @@ def moment(view: View, jobs: Jobs) -> tuple:
     """Equal as long as there is nothing new to draw."""
     job = jobs.find(view.job)
     if job is None:
-        return (view, jobs.ready)
+        return (view, jobs.model.state)
     return (
         view,
-        jobs.ready,
+        jobs.model.state,
         job.snapshot.state,
         len(job.snapshot.entries),
         job.snapshot.step,
@@ -87,16 +88,18 @@ def news(view: View, jobs: Jobs) -> str:
     """The status line."""
     job = jobs.find(view.job)
     if view.notice:
-        return markup.status(_sentence(view.notice), "error")
+        return markup.status(markup.sentence(view.notice), "error")
     if job is not None:
         return _job_news(view, job.snapshot, jobs)
     entry = shown_entry(view, jobs)
     if entry is not None:
         text = "Say what to change next." if view.before else "One of your results"
         return markup.status(text, "done", details=_facts(entry))
-    if not jobs.ready:
-        return markup.status("Loading the editor… You can start already.", "busy")
-    return markup.status("Ready.")
+    if jobs.ready:
+        return markup.status("Ready.")
+    if jobs.model.coming is None and jobs.model.state is not ModelState.LOADING:
+        return markup.status("No model is loaded; load one on the tab “Model”.")
+    return markup.status("Loading the editor… You can start already.", "busy")
 
 
 def _job_news(view: View, now: JobSnapshot, jobs: Jobs) -> str:
@@ -104,7 +107,7 @@ def _job_news(view: View, now: JobSnapshot, jobs: Jobs) -> str:
     if now.entry is not None:
         return markup.status("Done", "done", details=_facts(entry), warnings=now.warnings)
     if now.state is JobState.FAILED:
-        return markup.status(_sentence(now.error) + _kept(now), "error")
+        return markup.status(markup.sentence(now.error) + _kept(now), "error")
     if now.state is JobState.CANCELLED:
         return markup.status(f"Cancelled.{_kept(now) or ' Nothing was saved.'}")
     if job.cancel_wanted:
@@ -133,7 +136,3 @@ def _facts(entry: Entry) -> str:
     width, height = settings["size"]
     steps = "1 step" if settings["steps"] == 1 else f"{settings['steps']} steps"
     return f"{width} × {height} · seed {settings['seed']} · {steps}"
-
-
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")

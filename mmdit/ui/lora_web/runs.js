@@ -38,3 +38,8 @@ watch('value', () => {
 items = props.value?.items ?? [];
 draw();
 listCards();
+document.addEventListener('mmdit-model', () => {  // what was said of cards and rows was about another one
+  listCards();
+  put(null);
+  for (const [key, row] of rows) row.isConnected ? describe(row, server.row) : rows.delete(key);
+});
