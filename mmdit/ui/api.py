@@ -17,7 +17,8 @@ from gradio.utils import get_upload_folder
 
 from mmdit.catalog import CATALOG, ModelEntry
 from mmdit.runtime.history import Entry
-from mmdit.runtime.jobs import CAPACITY, Jobs, JobSnapshot
+from mmdit.runtime.job import JobSnapshot
+from mmdit.runtime.jobs import CAPACITY, Jobs
 from mmdit.ui.intake import refusal, sentences, uploaded
 from mmdit.ui.lora_shelf import PRESET, LoraShelf, read_stack
 from mmdit.ui.request_fields import NEUTRAL, recording
