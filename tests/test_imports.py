@@ -20,7 +20,7 @@ LAYERS = (
     {"mmdit.editor"},
     {"mmdit.load", "mmdit.strip"},
     {"mmdit"},
-    {"mmdit.runtime"},
+    {"mmdit.runtime", "mmdit.space"},
     {
         "mmdit.ui",
         "mmdit.cli",
