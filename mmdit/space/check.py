@@ -125,7 +125,7 @@ def _requirement_problems(wanted: Sequence[Requirement], sdk_version: str) -> It
         if of.name.lower() in NOT_REQUIRED:
             yield f"{of.name} is in requirements.txt; leave it out, a Space brings it along or can't build it"
         elif not here:
-            yield f"{of.name} is not installed here, so nobody knows that there is such a package; install or correct it"
+            yield f"{of.name} is not installed here, so whether it exists is unknown; install it, or correct the name"
         elif not of.specifier.contains(here, prereleases=True):
             yield f"{of} is asked for, but {here} is what it was tried with here; correct requirements.txt"
         if of.name == "gradio" and _version(sdk_version) and not of.specifier.contains(sdk_version):
