@@ -69,6 +69,28 @@ def test_each_action_has_a_name_and_every_argument_an_explanation(client: Client
     assert edit[0]["python_type"]["type"] == "filepath"
 
 
+def test_a_mask_is_sent_as_a_picture(
+    client: Client, editor: Editor, photograph: Image.Image, photograph_file: Path, tmp_path: Path
+) -> None:
+    mask = Image.new("L", photograph.size)
+    mask.paste(255, (100, 80, 300, 200))
+    mask.save(tmp_path / "mask.png")
+    picture, settings, _ = client.predict(
+        handle_file(photograph_file), "make it darker", seed=5, region=handle_file(tmp_path / "mask.png"), feather=4,
+        guard="measure", api_name="/edit",
+    )  # fmt: skip
+    request = EditRequest([photograph], "make it darker", seed=5, region=Region(mask, 4), guard="measure")
+    assert same(picture, editor.edit(request).image)
+    assert settings["guard"] == "measure"
+    outside = np.asarray(mask) == 0
+    assert np.array_equal(np.asarray(load_image(picture))[outside], np.asarray(photograph)[outside])
+    with pytest.raises(Exception, match="marks nothing"):
+        Image.new("L", photograph.size).save(tmp_path / "black.png")
+        client.predict(
+            handle_file(photograph_file), "make it darker", region=handle_file(tmp_path / "black.png"), api_name="/edit"
+        )
+
+
 @pytest.mark.parametrize(
     ("sent", "asked"),
     [

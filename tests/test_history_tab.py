@@ -22,11 +22,13 @@ from mmdit.runtime.history import Entry, History
 from mmdit.runtime.jobs import Jobs
 from mmdit.ui import history_markup, history_tab
 from mmdit.ui.edit_tab import EditTab
+from mmdit.ui.explorer_payload import Shelf
 from mmdit.ui.history_tab import HistoryTab, Shown
 from mmdit.ui.lora_shelf import LoraShelf
 from mmdit.ui.lora_tab import LoraPanel
 from mmdit.ui.view import View
 
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
 EVIL = '"><img src=x onerror=alert(1)>'
 
 
@@ -51,14 +53,16 @@ def here(tiny_editor: Editor, tiny_editor_folder: Path, tmp_path: Path) -> Itera
     """The tab in a page that is not served, with an editor that works."""
     uploads, model = tmp_path / "uploads", entry_of(tiny_editor_folder)
     uploads.mkdir()
-    with Jobs(lambda: tiny_editor, History(tmp_path / "outputs")) as jobs:
+    with Jobs(lambda _: tiny_editor, History(tmp_path / "outputs")) as jobs:
         jobs.wait_until_loaded(PATIENCE)
         shelf = LoraShelf(Presets([]), jobs, model, uploads)
         with gr.Blocks() as page:
             panel = LoraPanel(shelf, jobs, tmp_path / "page")
             panel.stack.render()
             with gr.Tabs() as tabs:
-                edit = EditTab(page, jobs, model, tmp_path / "none", shelf, panel.stack)
+                with gr.Tab("Edit", id="edit"):
+                    recordings = Shelf(jobs.history, tmp_path / "page")
+                    edit = EditTab(page, jobs, model, tmp_path / "none", shelf, panel.stack, recordings)
                 with gr.Tab("History") as tab:
                     made = HistoryTab(tab, tabs, edit, tmp_path / "page", uploads)
         yield Tab(made, jobs.history, edit, uploads)
@@ -71,7 +75,9 @@ def make(history: History, editor: Editor, picture: Image.Image, instruction: st
 def fill(history: History, picture: Image.Image, count: int, **settings: Any) -> list[Entry]:
     """Newest first."""
     made = [
-        EditResult(picture, {"instruction": f"number {index}", "model": "mini", "size": [96, 80]} | settings, {})
+        EditResult(
+            picture, {"instruction": f"number {LETTERS[index] * 3}", "model": "mini", "size": [96, 80]} | settings, {}
+        )
         for index in range(count)
     ]
     return [history.save(result, [picture]) for result in made][::-1]
@@ -106,7 +112,7 @@ def test_results_come_in_pages_and_are_searched(here: Tab, picture: Image.Image,
     last = tab.draw(Shown(page=99))
     assert names(last[tab.gallery]) == [entries[6].name]
     assert last[tab.shown].page == 2
-    found = tab.find(Shown(page=2), "NUMBER 5")
+    found = tab.find(Shown(page=2), "NUMBER FFF")
     assert names(found[tab.gallery]) == [entries[1].name]
     assert names(tab.find(Shown(), "nonesuch")[tab.gallery]) == []
 
@@ -127,7 +133,7 @@ def test_a_click_shows_a_result_and_the_next_one_compares(here: Tab, picture: Im
     shown = tab.choose(Shown(), newer.name)
     assert newer.result.name in shown[tab.stage]
     assert newer.source.name in shown[tab.stage]
-    assert "number 1" in shown[tab.details]
+    assert "number bbb" in shown[tab.details]
     picking = tab.choose_second(shown[tab.shown])
     assert "Choose the second" in here.said(picking)
     both = tab.choose(picking[tab.shown], older.name)
@@ -248,7 +254,7 @@ def test_a_picture_of_ours_shows_its_settings(here: Tab, tiny_editor: Editor, pi
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("text.zip", "text.zip: not a bundle"), ("text.png", "text.png: not a picture"),
+        ("text.zip", "text.zip: not a bundle"), ("text.png", "text.png”: not a picture"),
         ("plain.png", "Plain.png has no settings"), ("odd.png", "steps is 1000000000"),
         ("nonesuch.png", "not uploaded"),
         ("link.png", "not uploaded"), ("../outside.png", "not uploaded"),
@@ -306,7 +312,13 @@ def studio(
     outputs = tmp_path_factory.mktemp("history") / "outputs"
     history = History(outputs)
     for index in range(history_tab.EACH + 2):
-        make(history, tiny_editor, photograph.resize((96 + index, 80)), f"make it brighter {index}", seed=index)
+        make(
+            history,
+            tiny_editor,
+            photograph.resize((96 + index, 80)),
+            f"make it brighter {LETTERS[index] * 3}",
+            seed=index,
+        )
     with running_studio(outputs, "--model", str(tiny_editor_folder)) as studio:
         yield studio
 
@@ -322,6 +334,7 @@ def told(page, text: str) -> None:
 
 @pytest.mark.browser
 def test_the_tab_from_search_to_bundle_by_keyboard(page, studio: Studio, tmp_path: Path) -> None:
+    page.wait_for_selector("#status .text:text-is('Ready.')")  # else "Reproduce" says that the editor is still loading
     tab = page.get_by_role("tab", name="History")
     tab.focus()
     page.keyboard.press("Enter")
@@ -331,13 +344,13 @@ def test_the_tab_from_search_to_bundle_by_keyboard(page, studio: Studio, tmp_pat
     page.keyboard.press("Enter")
     page.wait_for_selector("#history-pages:has-text('25–26 of 26')")
 
-    page.get_by_label("Search").fill("brighter 7")
+    page.get_by_label("Search").fill("brighter hhh")
     page.wait_for_selector("#history-pages:has-text('1–1 of 1')")
     page.get_by_label("Search").press("Tab")
     page.focus("#history-gallery button")
     page.keyboard.press("Enter")
     page.wait_for_selector("#history-stage .after[src$='.png']")
-    assert "make it brighter 7" in page.inner_text("#history-details")
+    assert "make it brighter hhh" in page.inner_text("#history-details")
 
     page.focus("#history-reproduce")
     page.keyboard.press("Enter")
@@ -362,7 +375,7 @@ def test_the_tab_from_search_to_bundle_by_keyboard(page, studio: Studio, tmp_pat
     assert len(History(studio.outputs).search()) == 28
 
     page.click("#history-use")
-    wait_for_instruction(page, "make it brighter 7")
+    wait_for_instruction(page, "make it brighter hhh")
     page.wait_for_selector("#source img")
     page.wait_for_selector("#stage .compare:visible")
     assert studio.complaints == []

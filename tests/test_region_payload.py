@@ -41,7 +41,7 @@ def word_maps() -> AttentionMaps:
 
 def save_recording(history: History, maps: AttentionMaps | None, picture: Image.Image) -> Entry:
     settings = {"instruction": " ".join(WORDS), "seed": 1, "steps": 3, "size": list(picture.size)}
-    return history.save(SimpleNamespace(image=picture, settings=settings, maps=maps), picture)
+    return history.save(SimpleNamespace(image=picture, settings=settings, maps=maps), [picture])
 
 
 # ---- what is sent

@@ -214,13 +214,8 @@ def _has(entry: Entry, words: Sequence[str]) -> bool:
     settings = entry.settings
     loras = settings.get("loras")
     named = [lora.get("name") for lora in loras if isinstance(lora, dict)] if isinstance(loras, list) else []
-    texts = (
-        settings.get("instruction"),
-        settings.get("model"),
-        *named,
-        entry.result.name,
-        f"{entry.made:%Y-%m-%d %H:%M}",
-    )
+    made = f"{entry.made:%Y-%m-%d %H:%M}"
+    texts = (settings.get("instruction"), settings.get("model"), *named, entry.result.name, made)
     text = _plain("\n".join(str(text) for text in texts))
     return all(word in text for word in words)
 

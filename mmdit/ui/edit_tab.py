@@ -132,8 +132,9 @@ class EditTab:
         self.stack.change(None, [self.stack], [self.loras], js=_script("line"), **quiet)
         asked = [self.view, self.drawn, fields.random_seed]
         timer.tick(self._watch, asked, [self.drawn, *right, fields.seed, self.recent], **quiet)
-        everything = {self.view, self.stack, region, *fields.all}
-        gr.on([self.edit.click, fields.instruction.submit], self._start, everything, shown, **quiet)
+        self.asked = {self.view, self.stack, region, *fields.all}
+        """What `request` needs to know."""
+        gr.on([self.edit.click, fields.instruction.submit], self._start, self.asked, shown, **quiet)
         self.cancel.click(self._cancel, [self.view], shown, **quiet)
         fields.source.change(self.preflight.said, [fields.source], [self.preflight.line], **quiet)
         until_loaded = gr.Timer(LOOK_SECONDS)

@@ -89,7 +89,7 @@ def details(settings: Mapping[str, Any], title: str, sources: Sequence[tuple[str
     told = "".join(f'<tr><th scope="row">{escape(name)}</th><td>{escape(value)}</td></tr>' for name, value in rows)
     given = "".join(
         f'<a href="{markup.file_url(file)}" target="_blank" aria-label="Given picture {index}, in full">'
-        f'<img src="{escape(address)}" alt=""></a>'
+        f'<img src="{escape(address)}" alt="Given picture {index}"></a>'
         for index, (address, file) in enumerate(sources, start=1)
     )
     pictures = f'<tr><th scope="row">Given</th><td class="given">{given}</td></tr>' if given else ""

@@ -15,7 +15,8 @@ from PIL import Image
 
 from mmdit.runtime.bundle import export_bundle, import_bundle
 from mmdit.runtime.history import Entry
-from mmdit.runtime.jobs import JobState, QueueFullError
+from mmdit.runtime.job import JobState
+from mmdit.runtime.jobs import QueueFullError
 from mmdit.runtime.reproduce import check_settings, circumstances, difference, request_for
 from mmdit.ui import history_markup, markup
 from mmdit.ui.edit_tab import POLL_SECONDS, EditTab, Update

@@ -125,10 +125,9 @@ class LoraTab:
         self.drawn = gr.State(())
         self.timer = gr.Timer(POLL_SECONDS, active=False)
         quiet = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-        left = {stack, *edit.fields.all}
         watched = [self.drawn, self.status, self.results, self.cancel, self.timer]
         page.load(self._attach, None, [self.job, *watched], **quiet)
-        stack.submit(self._start, left, [self.job, *watched], **quiet)
+        stack.submit(self._start, edit.asked, [self.job, *watched], **quiet)
         self.timer.tick(self._watch, [self.job, self.drawn], [*watched, edit.recent], **quiet)
         self.cancel.click(self._cancel, [self.job], [self.status], **quiet)
         self.results.select(self._choose_word, [self.job], [self.results], **quiet)
