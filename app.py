@@ -12,6 +12,10 @@ from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
+ZERO_GPU = os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true")  # as `spaces` reads it
+if ZERO_GPU:
+    import spaces  # before whatever could start CUDA
+
 FIRST_PORT = 7860
 
 
@@ -22,8 +26,10 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="app.py", description="A local studio for editing pictures with words.")
+    model = os.environ.get("MMDIT_MODEL", "mini")  # for Spaces, which start this without arguments
+    host = os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1")
     parser.add_argument(
-        "--model", default="mini",
+        "--model", default=model,
         help="what to begin with: a name of `python -m mmdit models`, a folder or a hub id; default: mini, which is "
         "shipped. The page's tab “Model” exchanges it",
     )  # fmt: skip
@@ -41,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--compile", action="store_true", help="compile that model's blocks; not for the embedded editor"
     )
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on; default: this machine only")
+    parser.add_argument("--host", default=host, help="address to listen on; default: this machine only")
     parser.add_argument("--port", type=int, help="default: 7860, or the next one that is free")
     parser.add_argument(
         "--outputs", type=Path, default=Path("outputs"), help="folder where results are kept; default: outputs"
@@ -79,7 +85,21 @@ def _load(arguments: argparse.Namespace, choice):
     editor = load_editor(choice.name, arguments.device, memory=choice.memory, speed=speed)
     if editor.memory:
         print(f"{choice.name}: {editor.memory}", file=sys.stderr)
-    return editor
+    if not ZERO_GPU:
+        return editor
+    from mmdit.space.zero_gpu import BorrowingEditor
+
+    return BorrowingEditor(editor, spaces.GPU)
+
+
+def _loader(arguments: argparse.Namespace, first):
+    """What loads models. On ZeroGPU the first one is loaded at once: what is there before the page is served is quick
+    to reach a lent GPU."""
+    load = partial(_load, arguments)
+    if not ZERO_GPU:
+        return load
+    ready = {first: load(first)}
+    return lambda choice: ready.pop(choice, None) or load(choice)
 
 
 def main() -> int:
@@ -101,7 +121,7 @@ def main() -> int:
         first = ModelChoice(arguments.model, arguments.memory)
         history = History(arguments.outputs, parse_size(arguments.outputs_limit))
         history.remove_leftovers()
-        with Jobs(partial(_load, arguments), history, first, _fetch) as jobs:
+        with Jobs(_loader(arguments, first), history, first, _fetch) as jobs:
             page.serve(jobs, find(arguments.model), arguments.host, port)
     except (ValueError, OSError) as error:
         print(f"app.py: {' '.join(str(error).split())}", file=sys.stderr)

@@ -12,6 +12,7 @@ from mmdit.cli_convert import add_convert
 from mmdit.cli_edit import add_edit, check_output
 from mmdit.cli_history import add_history
 from mmdit.cli_lora import add_lora
+from mmdit.cli_space import add_space
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -48,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     add_lora(commands)
     add_history(commands)
     add_convert(commands)
+    add_space(commands)
     _add_bench(commands)
 
     train = commands.add_parser("train", help="train the embedded editor")

@@ -197,7 +197,7 @@ def test_a_lora_is_inspected(client: Client, editor: Editor, photograph_file: Pa
 def test_what_runs_is_told_and_cancelled(client: Client, made: dict[str, Any], photograph_file: Path) -> None:
     edit = client.submit(handle_file(photograph_file), "make the balloon green", 5, 100, 5.0, api_name="/edit")
     while (now := client.predict(api_name="/status"))["instruction"] != "make the balloon green":
-        pass
+        assert not edit.done()
     assert now["loaded"]
     client.predict(now["job"], api_name="/cancel")
     with pytest.raises(Exception, match="cancelled"):

@@ -20,7 +20,7 @@ LAYERS = (
     {"mmdit.editor"},
     {"mmdit.load", "mmdit.strip"},
     {"mmdit"},
-    {"mmdit.runtime"},
+    {"mmdit.runtime", "mmdit.space"},
     {
         "mmdit.ui",
         "mmdit.cli",
@@ -28,6 +28,7 @@ LAYERS = (
         "mmdit.cli_edit",
         "mmdit.cli_history",
         "mmdit.cli_lora",
+        "mmdit.cli_space",
         "mmdit.__main__",
     },
     {"app"},
@@ -35,7 +36,8 @@ LAYERS = (
 """From the ground up; a module belongs to the longest of these names that begins its own."""
 SIDEWAYS = {
     ("mmdit.__main__", "mmdit.cli"), ("mmdit.cli", "mmdit.cli_edit"), ("mmdit.cli", "mmdit.cli_lora"),
-    ("mmdit.cli", "mmdit.cli_convert"), ("mmdit.cli", "mmdit.cli_history"), ("mmdit.cli_history", "mmdit.cli_edit"),
+    ("mmdit.cli", "mmdit.cli_convert"), ("mmdit.cli", "mmdit.cli_history"), ("mmdit.cli", "mmdit.cli_space"),
+    ("mmdit.cli_history", "mmdit.cli_edit"),
 }  # fmt: skip
 NOT_FOR_TRAINING = {"mmdit.runtime", "mmdit.ui", "mmdit.load", "mmdit.editor", "mmdit"}
 

@@ -44,12 +44,12 @@ class Studio:
 
 
 @contextmanager
-def running_studio(outputs: Path, *arguments: str) -> Iterator[Studio]:
-    """A process of its own, on a free port."""
+def running_studio(outputs: Path, *arguments: str, folder: Path = REPOSITORY) -> Iterator[Studio]:
+    """A process of its own, of the program in a folder, on a free port."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     command = [sys.executable, "app.py", "--port", str(port), "--outputs", str(outputs), "--device", "cpu", *arguments]
-    process = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
         first_line = process.stdout.readline()
         assert f"http://127.0.0.1:{port}" in first_line, first_line + process.stdout.read()

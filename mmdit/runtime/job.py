@@ -6,6 +6,7 @@ Knows neither the queue nor the model.
 import secrets
 import threading
 from collections.abc import Sequence
+from contextvars import copy_context
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -64,10 +65,14 @@ class Job:
     Args:
         requests: one or more, of equally many steps.
         model: the name of the model that is to make them.
+
+    Attributes:
+        context: of whoever asked for it, in which the edits are made; lenders of GPUs look there for whose they are.
     """
 
     def __init__(self, requests: "Sequence[EditRequest]", model: str = "") -> None:
         self.model = model
+        self.context = copy_context()
         self._requests: tuple[EditRequest, ...] = tuple(requests)
         self._lock = threading.Lock()
         self._cancel_wanted = False

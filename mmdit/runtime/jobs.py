@@ -306,7 +306,7 @@ class Jobs:
         try:
             warnings: dict[str, None] = {}
             for request in requests:
-                result = self.editor.edit(request, on_step)
+                result = job.context.run(self.editor.edit, request, on_step)
                 entry = self.history.save(result, request.images)
                 job.made(entry)
                 warnings |= dict.fromkeys((*result.warnings, *self.history.trim()))

@@ -19,10 +19,11 @@ from mmdit.catalog import CATALOG, ModelEntry
 from mmdit.runtime.history import Entry
 from mmdit.runtime.job import JobSnapshot
 from mmdit.runtime.jobs import CAPACITY, Jobs
+from mmdit.ui.api_values import flag, list_of, listed, png, region_of, size_of, strength_of, text, whole
 from mmdit.ui.intake import refusal, sentences, uploaded
 from mmdit.ui.lora_shelf import PRESET, LoraShelf, read_stack
 from mmdit.ui.request_fields import NEUTRAL, recording
-from mmdit.ui.source_image import read_upload, without_folder
+from mmdit.ui.source_image import read_upload
 
 if TYPE_CHECKING:  # see jobs.py
     from mmdit.editor import EditRequest
@@ -108,15 +109,15 @@ class Api:
         """
         with sentences():
             request = self._request(
-                [picture, *_list_of("references", references)], instruction, loras, _flag("record", record),
-                seed=seed, steps=steps, guidance=guidance, size=_size(size), resolution=resolution,
-                negative=_text("negative", negative), true_guidance=true_guidance, denoise=denoise, shift=shift,
-                strength=None if strength is None else _strength(neutral, strength),
-                reasoning=reasoning, literally=None if literally is None else _flag("literally", literally),
-                region=None if region is None else _region(region, feather), guard=guard,
+                [picture, *list_of("references", references)], instruction, loras, flag("record", record),
+                seed=seed, steps=steps, guidance=guidance, size=size_of(size), resolution=resolution,
+                negative=text("negative", negative), true_guidance=true_guidance, denoise=denoise, shift=shift,
+                strength=None if strength is None else strength_of(neutral, strength),
+                reasoning=reasoning, literally=None if literally is None else flag("literally", literally),
+                region=None if region is None else region_of(region, feather), guard=guard,
             )  # fmt: skip
             done = self._made([request])
-        return _file(done.entry.result), done.entry.settings, list(done.warnings)
+        return png(done.entry.result), done.entry.settings, list(done.warnings)
 
     def strength_strip(
         self,
@@ -145,16 +146,16 @@ class Api:
         from mmdit.images import load_image
 
         with sentences():
-            values = _list_of("strengths", strengths)
+            values = list_of("strengths", strengths)
             if not 1 <= len(values) <= strip.MOST:
                 raise ValueError(f"{len(values)} strengths were given; use 1 to {strip.MOST}")
             seed = random.randrange(2**31) if seed is None else seed
             request = self._request([picture], instruction, loras, record=True, seed=seed)
-            done = self._made([replace(request, strength=_strength(neutral, value)) for value in values])
+            done = self._made([replace(request, strength=strength_of(neutral, value)) for value in values])
         pictures = [load_image(entry.result) for entry in done.entries]
         sheet = strip.side_by_side(pictures, [f"{value:g}" for value in values])
         sheet_file = processing_utils.save_pil_to_cache(sheet, get_upload_folder(), format="png")
-        return _file(Path(sheet_file)), [entry.name for entry in done.entries]
+        return png(Path(sheet_file)), [entry.name for entry in done.entries]
 
     def status(self) -> dict[str, Any]:
         """Tell what the studio is doing: the edit that runs, or else the last one, and whether the model is loaded.
@@ -245,10 +246,10 @@ class Api:
             Of each: name, when it was made, instruction, model, seed, size, LoRAs, whether attention was recorded.
         """
         with sentences():
-            if not 1 <= _whole("count", count) <= MOST_LISTED:
+            if not 1 <= whole("count", count) <= MOST_LISTED:
                 raise ValueError(f"count is {count!r}; it must be a whole number from 1 to {MOST_LISTED}")
-            found = self._jobs.history.search(_text("search", search))[:count]
-        return [_listed(entry) for entry in found]
+            found = self._jobs.history.search(text("search", search))[:count]
+        return [listed(entry) for entry in found]
 
     def result(self, name: str) -> tuple[FileData, FileData, dict[str, Any]]:
         """Get a result of the history again.
@@ -262,7 +263,7 @@ class Api:
             All settings that make it again.
         """
         entry = self._entry(name)
-        return _file(entry.result), _file(entry.source), entry.settings
+        return png(entry.result), png(entry.source), entry.settings
 
     def attention(
         self,
@@ -297,13 +298,13 @@ class Api:
             pictures = {f"reference:{place}": load_image(file) for place, file in enumerate(entry.sources)}
             file = Path(folder, "attention.png")
             draw_word(
-                AttentionMaps.load(entry.maps), _text("word", word), file, direction=_text("direction", direction),
-                streams=None if stream is None else [_text("stream", stream)],
-                layers=None if layer is None else [_whole("layer", layer)],
-                step=None if step is None else _whole("step", step),
+                AttentionMaps.load(entry.maps), text("word", word), file, direction=text("direction", direction),
+                streams=None if stream is None else [text("stream", stream)],
+                layers=None if layer is None else [whole("layer", layer)],
+                step=None if step is None else whole("step", step),
                 pictures={"target": load_image(entry.result), **pictures},
             )  # fmt: skip
-            return _file(Path(processing_utils.save_file_to_cache(file, get_upload_folder())))
+            return png(Path(processing_utils.save_file_to_cache(file, get_upload_folder())))
 
     # ---- what they share
 
@@ -315,8 +316,8 @@ class Api:
 
         request = EditRequest(
             [read_upload(str(uploaded(picture)))[0] for picture in pictures],
-            _text("instruction", instruction).strip(),
-            loras=self._shelf.weights(read_stack({"items": [self._row(of) for of in _list_of("loras", loras)]})),
+            text("instruction", instruction).strip(),
+            loras=self._shelf.weights(read_stack({"items": [self._row(of) for of in list_of("loras", loras)]})),
             record=recording(self._model()) if record else None,
             **settings,
         )
@@ -350,62 +351,3 @@ class Api:
         if entry is None:
             raise refusal("there is no result of that name; history lists them")
         return entry
-
-
-def _file(file: Path) -> FileData:
-    return FileData(path=str(file), orig_name=file.name, mime_type="image/png")
-
-
-def _listed(entry: Entry) -> dict[str, Any]:
-    loras = entry.settings.get("loras")
-    return {
-        "name": entry.name, "made": entry.made.isoformat(timespec="seconds"), "recorded": entry.maps is not None,
-        **{key: entry.settings.get(key) for key in ("instruction", "model", "seed", "size")},
-        "loras": [lora.get("name") for lora in loras if isinstance(lora, dict)] if isinstance(loras, list) else [],
-    }  # fmt: skip
-
-
-def _strength(neutral: str, value: float) -> Any:
-    from mmdit.families.strength import Strength
-
-    return Strength(_text("neutral", neutral).strip(), value)
-
-
-def _region(mask: Any, feather: float) -> Any:
-    from mmdit.region import Region, load_mask
-
-    file = uploaded(mask)
-    with without_folder(str(file)):
-        return Region(load_mask(file), feather)
-
-
-def _text(name: str, value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError(f"{name} must be text")
-    return value
-
-
-def _whole(name: str, value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise ValueError(f"{name} is {value!r}; it must be a whole number")
-    return value
-
-
-def _flag(name: str, value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError(f"{name} is {value!r}; it must be true or false")
-    return value
-
-
-def _list_of(name: str, value: Any) -> list[Any]:
-    if value is not None and not isinstance(value, list):
-        raise ValueError(f"{name} must be a list")
-    return value or []
-
-
-def _size(value: Any) -> tuple[int, int] | None:
-    if value is None:
-        return None
-    if not isinstance(value, list) or len(value) != 2:
-        raise ValueError("size must be [width, height] in pixels")
-    return _whole("width", value[0]), _whole("height", value[1])

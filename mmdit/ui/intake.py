@@ -17,6 +17,8 @@ from gradio import processing_utils
 from gradio.components.api_component import Api
 from gradio.utils import get_upload_folder
 from gradio_client.utils import is_file_obj_with_meta, is_http_url_like, traverse
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mmdit.runtime.jobs import QueueFullError
 
@@ -43,6 +45,19 @@ class Studio(gr.Blocks):
         except Exception as error:
             log.info("inputs were refused", exc_info=error)
             raise refusal("what was sent is not what is asked for here; the page's API view says what is") from error
+
+
+class OwnFilesOnly:
+    """ASGI middleware: Gradio would also pass on files of any public address, and this does not."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and is_http_url_like(scope["path"].partition(SERVED)[2]):
+            await PlainTextResponse(NOT_FETCHED, 403)(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
 
 
 def refusal(sentence: str) -> gr.Error:

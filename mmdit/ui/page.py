@@ -13,6 +13,7 @@ from pathlib import Path
 
 import gradio as gr
 from gradio.utils import get_upload_folder
+from starlette.middleware import Middleware
 
 from mmdit.catalog import ASSETS, ModelEntry
 from mmdit.lora.presets import PRESETS_FOLDER, Presets
@@ -23,7 +24,7 @@ from mmdit.ui.edit_tab import EditTab
 from mmdit.ui.explorer import ExplorerTab
 from mmdit.ui.explorer_payload import Shelf
 from mmdit.ui.history_tab import HistoryTab
-from mmdit.ui.intake import Studio
+from mmdit.ui.intake import OwnFilesOnly, Studio
 from mmdit.ui.lora_shelf import LoraShelf
 from mmdit.ui.lora_tab import LoraPanel, LoraTab
 from mmdit.ui.model_tab import ModelTab
@@ -111,6 +112,7 @@ def _launch(page: gr.Blocks, folders: list[Path], host: str, port: int) -> str:
             ssr_mode=False,
             pwa=False,
             enable_monitoring=False,
+            app_kwargs={"middleware": [Middleware(OwnFilesOnly)]},
             mcp_server=importlib.util.find_spec("mcp") is not None,
             quiet=True,
             prevent_thread_lock=True,
