@@ -63,7 +63,7 @@ class ModelTab:
         with gr.Row():
             self.name = gr.Textbox(
                 label="Model", max_length=LONGEST_NAME, elem_id="model-name", scale=4, min_width=240,
-                placeholder="a name from below, a folder on this machine, or org/name on the Hugging Face hub",
+                placeholder="name, folder, or org/name on the hub",
             )  # fmt: skip
             self.memory = gr.Dropdown(
                 list(CHOICES), value="auto", label="Memory", elem_id="model-memory", scale=1, min_width=140,
