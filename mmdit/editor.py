@@ -56,11 +56,13 @@ class EditPlan:
         working: (width, height) at which the model works.
         output: (width, height) of the result.
         steps: that will be run.
+        passes: through the transformer in each.
     """
 
     working: tuple[int, int]
     output: tuple[int, int]
     steps: int
+    passes: int
 
 
 @dataclass(frozen=True)
@@ -159,7 +161,7 @@ class Editor:
         output = request.size or images.upright_size(request.images[0])
         steps = request.steps or self.entry.steps
         working = self.working_size(output, request.resolution)
-        return EditPlan(working, output, steps_run(steps, self._denoise(request)))
+        return EditPlan(working, output, steps_run(steps, self._denoise(request)), self._passes(request))
 
     def edit(self, request: EditRequest, on_step: Callable[[StepProgress], None] | None = None) -> EditResult:
         """Carry out one request.
@@ -247,6 +249,14 @@ class Editor:
 
     def _denoise(self, request: EditRequest) -> float:
         return float((self.traits.denoise or 1.0) if request.denoise is None else request.denoise)
+
+    def _passes(self, request: EditRequest) -> int:
+        """Two where guidance compares with a pass of its own."""
+        guidance = self.entry.guidance if request.guidance is None else request.guidance
+        if self.entry.pipeline is None:
+            return 2 if guidance != 1 else 1
+        is_true = self.traits.true_guidance is None or bool(request.negative)
+        return 2 if self.traits.takes_negative and is_true and guidance != 1 else 1
 
     def _literally(self, request: EditRequest) -> bool:
         return any(lora.weight for lora in request.loras) if request.literally is None else request.literally

@@ -25,7 +25,7 @@ class Gate:
 
     def __init__(self, editor: Editor) -> None:
         self.editor = editor
-        self.entry, self.memory = editor.entry, editor.memory
+        self.entry, self.memory, self.plan = editor.entry, editor.memory, editor.plan
         self.reached = threading.Semaphore(0)
         self.go_on = threading.Semaphore(0)
 

@@ -15,9 +15,10 @@ from mmdit.runtime.failures import free_memory, sentence
 from mmdit.runtime.history import History
 from mmdit.runtime.job import Job, JobState
 from mmdit.runtime.model_slot import Fetch, Load, ModelChoice, ModelSlot, ModelSnapshot, ModelState, OnProgress
+from mmdit.runtime.pace import Pace, memory_in_use, work_of
 
 if TYPE_CHECKING:  # at run time PyTorch is loaded by the worker, so that a page can show before
-    from mmdit.editor import Editor, EditRequest, StepProgress
+    from mmdit.editor import Editor, EditRequest, EditResult, StepProgress
 
 CAPACITY = 8
 EMBEDDED = ModelChoice("mini")
@@ -58,6 +59,7 @@ class Jobs:
     ) -> None:
         self.history = history
         self._slot = ModelSlot(fetch, load)
+        self.pace = Pace()
         self._changed = threading.Condition()
         self._waiting: deque[Job] = deque()
         self._known: dict[str, Job] = {}
@@ -294,6 +296,11 @@ class Jobs:
             if not self.editor.usable:
                 self._slot.renew()
 
+    def _note(self, request: "EditRequest", result: "EditResult") -> None:
+        work = work_of(self.editor, request, self.model.number)
+        editing = result.timings["edit"]
+        self.pace.note(work, editing, result.timings["total"] - editing, memory_in_use())
+
     def _make(self, job: Job, requests: "tuple[EditRequest, ...]") -> bool:
         """Make the edits of a job. Returns whether that has failed."""
         from mmdit.editor import EditCancelled
@@ -307,6 +314,7 @@ class Jobs:
             warnings: dict[str, None] = {}
             for request in requests:
                 result = job.context.run(self.editor.edit, request, on_step)
+                self._note(request, result)
                 entry = self.history.save(result, request.images)
                 job.made(entry)
                 warnings |= dict.fromkeys((*result.warnings, *self.history.trim()))

@@ -42,15 +42,12 @@ class BorrowingEditor:
         Raises:
             EditError: a value out of range.
         """
-        plan, traits = self.plan(request), self.traits
-        guidance = traits.guidance if request.guidance is None else request.guidance
-        is_true = traits.true_guidance is None or bool(request.negative)
-        passes = 2 if traits.takes_negative and is_true and guidance != 1 else 1
+        plan = self.plan(request)
         edits = 1 + REFLECTIONS if request.reasoning == "reflect" else 1
         patches = math.ceil(plan.working[0] / PATCH) * math.ceil(plan.working[1] / PATCH)
         tokens = TEXT_TOKENS + patches * (1 + len(request.images))
         weights = sum(parameter.numel() for parameter in self.transformer.parameters())
-        return edits * (AROUND + math.ceil(plan.steps * passes * 2 * weights * tokens / FLOPS))
+        return edits * (AROUND + math.ceil(plan.steps * plan.passes * 2 * weights * tokens / FLOPS))
 
     def edit(self, request: EditRequest, on_step: Callable[[StepProgress], None] | None = None) -> EditResult:
         """As `Editor.edit`."""

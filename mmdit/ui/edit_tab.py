@@ -75,7 +75,7 @@ class EditTab:
         with gr.Row(elem_classes="actions"):
             self.edit = gr.Button("Edit", variant="primary", elem_id="edit", scale=3)
             self.cancel = gr.Button("Cancel", variant="secondary", elem_id="cancel", scale=1, interactive=False)
-        self.preflight = Preflight(self.jobs)
+        self.preflight = Preflight(self.jobs, self.shelf)
         self.loras = gr.HTML(markup.NO_LORAS, js_on_load=markup.CLICK_SCRIPT, elem_id="loras-line")
         with gr.Accordion("Edit only a part of it", open=False, elem_id="part") as self.part:
             self.region = RegionPanel(self.recordings)
@@ -123,7 +123,7 @@ class EditTab:
 
         found = [self.found, self.found_picture]
         recalled = [self.stack, *fields.all]
-        fitting = [self.fitted, self.preflight.line, self.abilities, *fields.of_some_models]
+        fitting = [self.fitted, self.abilities, *fields.of_some_models]
         attached = self.page.load(self._attach, None, [*shown, *found, self.recent, *fitting], **quiet)
         recalling = attached.then(None, [*found, *recalled], recalled, js=_script("recall"), **quiet)
         recalling.then(self._marked_again, [fields.source], [region, self.part], **quiet)
@@ -135,8 +135,9 @@ class EditTab:
         """What `request` needs to know."""
         gr.on([self.edit.click, fields.instruction.submit], self._start, self.asked, shown, **quiet)
         self.cancel.click(self._cancel, [self.view], shown, **quiet)
-        fields.source.change(self.preflight.said, [fields.source], [self.preflight.line], **quiet)
-        gr.Timer(LOOK_SECONDS).tick(self._follow_model, [fields.source, self.fitted], fitting, **quiet)
+        told = [self.stack.change, self.fitted.change, self.recent.change, *fields.changes]
+        gr.on(told, self._foresee, self.asked, [self.preflight.line], trigger_mode="always_last", **quiet)
+        gr.Timer(LOOK_SECONDS).tick(self._follow_model, [self.fitted], fitting, **quiet)
         fields.source.upload(self._check_upload, [self.view, fields.source], [*shown, fields.source, region], **quiet)
         again = [*shown, fields.source, fields.instruction, region]
         self.example_strip.select(self._take_example, [self.view], again, **quiet)
@@ -149,7 +150,7 @@ class EditTab:
 
     def _attach(self) -> Update:
         """A page was opened or reloaded: find the job again."""
-        job, fit = self.jobs.current(), self._fit(None, 0)
+        job, fit = self.jobs.current(), self._fit(0)
         if job is None:
             return {**self._show(View()), self.recent: self.strips.recent(), **fit}
         now = job.snapshot
@@ -180,17 +181,26 @@ class EditTab:
             return self._show(replace(without_job(view, self.jobs), notice=str(error)))
         return self._show(replace(without_job(view, self.jobs), job=job.id))
 
-    def _follow_model(self, source: str | None, fitted: int) -> Any:
-        return self._fit(source, fitted) or gr.skip()
+    def _foresee(self, values: Values) -> str:
+        if values[self.fields.source] is None:
+            return ""
+        written = values[self.fields.instruction] or "as yet unsaid"
+        try:
+            request = self.request(values | {self.fields.instruction: written})
+            return self.preflight.said(request, read_stack(values[self.stack]), int(values[self.fields.variants]))
+        except ValueError:  # said when the edit is asked for
+            return ""
 
-    def _fit(self, source: str | None, fitted: int) -> Update:
+    def _follow_model(self, fitted: int) -> Any:
+        return self._fit(fitted) or gr.skip()
+
+    def _fit(self, fitted: int) -> Update:
         """Once a model is there, and whenever it is another one: its defaults, and what it has a use for."""
         number, editor = self.jobs.model.number, self.jobs.editor
         if editor is None or number == fitted:
             return {}
         return {
             self.fitted: number,
-            self.preflight.line: self.preflight.said(source),
             self.abilities: gr.update(visible=editor.entry.pipeline is None),
             **self.fields.suited(editor.traits, is_first=fitted == 0),
         }

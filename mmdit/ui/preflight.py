@@ -1,31 +1,72 @@
-"""What will come of the picture in the box, said before the edit is made: its size, and the size that is worked on."""
+"""What will come of what is asked for, said before the edit is made: sizes, LoRAs, time and memory."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import gradio as gr
 
+from mmdit.lora.header import LoraError
 from mmdit.runtime.jobs import Jobs
+from mmdit.runtime.pace import Expected, work_of
 from mmdit.ui import markup
-from mmdit.ui.source_image import read_upload
+from mmdit.ui.lora_shelf import Chosen, LoraShelf
+
+if TYPE_CHECKING:  # see jobs.py
+    from mmdit.editor import EditRequest
+
+GIGABYTE = 1e9
 
 
 class Preflight:
     """One line, built where it is made."""
 
-    def __init__(self, jobs: Jobs) -> None:
-        self._jobs = jobs
+    def __init__(self, jobs: Jobs, shelf: LoraShelf) -> None:
+        self._jobs, self._shelf = jobs, shelf
         self.line = gr.HTML("", elem_id="preflight")
 
-    def said(self, source: str | None) -> str:
-        """HTML for an uploaded picture; nothing without one, or for a file that is none."""
-        if source is None:
-            return ""
-        try:
-            picture, _ = read_upload(source)
-            editor = self._jobs.editor
-            working = None if editor is None else editor.working_size(picture.size)
-        except ValueError:  # no picture, or a model that is gone: said where one is taken or used
-            return ""
-        line = f"The result will be {_size(picture.size)} pixels, as the picture is."
-        return markup.hint(line if working is None else f"{line} The model works at {_size(working)}.")
+    def said(self, request: "EditRequest", stack: Sequence[Chosen], pictures: int) -> str:
+        """HTML for a request and how many pictures it is to make. Raises EditError: a value out of range."""
+        given = request.images[0].size
+        size = request.size or given
+        told = [f"The result will be {_size(size)} pixels{', as the picture is' if size == given else ''}."]
+        editor, model = self._jobs.editor, self._jobs.model
+        if editor is not None:
+            told.append(f"The model works at {_size(editor.plan(request).working)}.")
+            expected = self._jobs.pace.expected(work_of(editor, request, model.number))
+            told += [*self._matches(stack), duration(expected, pictures)]
+        return markup.hint(" ".join(told))
+
+    def _matches(self, stack: Sequence[Chosen]) -> list[str]:
+        """A sentence on each LoRA that does not apply whole, and one on those that do."""
+        whole, told = 0, []
+        for chosen in stack:
+            try:
+                report = self._shelf.report(chosen.key)
+            except LoraError as error:
+                told.append(f"{self._shelf.name(chosen.key)}: {error}.")
+                continue
+            whole += report.whole
+            if not report.whole:
+                lost = len(report.missing) + len(report.mismatched) + len(report.unknown)
+                told.append(f"{self._shelf.name(chosen.key)} applies in part: {lost} of its modules do not.")
+        return [*told, f"{whole} LoRA{'s apply' if whole > 1 else ' applies'} whole."] if whole else told
+
+
+def duration(expected: Expected | None, pictures: int) -> str:
+    """In words."""
+    if expected is None:
+        return "How long it takes is known after the first edit."
+    least, most = (_seconds(seconds * pictures) for seconds in (expected.least, expected.most))
+    many = f" for {pictures} pictures" if pictures > 1 else ""
+    by = "the edit before" if expected.edits == 1 else f"{expected.edits} edits before"
+    span = f"About {most}" if least == most else f"{least} to {most}"
+    return f"{span}{many} and {expected.memory / GIGABYTE:.1f} GB of memory, going by {by}."
+
+
+def _seconds(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds >= 600 else f"{seconds / 60:.1f} min"
 
 
 def _size(size: tuple[int, int]) -> str:

@@ -131,6 +131,14 @@ class RequestFields:
             self.denoise, self.resolution, self.guard,
         ]  # fmt: skip
 
+    @property
+    def changes(self) -> list[Callable[..., Any]]:
+        """Events after which the size of an edit, or how long it takes, may be another."""
+        watched = [
+            self.source, self.references, self.variants, self.steps, self.guidance, self.resolution, self.true_guidance,
+        ]  # fmt: skip
+        return [self.size.submit, self.size.blur, self.negative.blur, *(field.change for field in watched)]
+
     def defaults(self) -> Values:
         """What an untouched page asks for, but for the picture."""
         return {
