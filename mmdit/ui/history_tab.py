@@ -20,6 +20,7 @@ from mmdit.runtime.jobs import QueueFullError
 from mmdit.runtime.reproduce import check_settings, circumstances, difference, request_for
 from mmdit.ui import history_markup, markup
 from mmdit.ui.edit_tab import POLL_SECONDS, EditTab, Update
+from mmdit.ui.language import mark, say
 from mmdit.ui.lora_pictures import Pictures
 from mmdit.ui.source_image import read_upload
 from mmdit.ui.view import View
@@ -87,28 +88,29 @@ class HistoryTab:
     def _build(self) -> None:
         with gr.Row(elem_classes="actions history-find"):
             self.search = gr.Textbox(
-                label="Search", placeholder="words of the instruction, a model, a LoRA, a date such as 2026-01-31",
+                label=mark("Search"),
+                placeholder=mark("words of the instruction, a model, a LoRA, a date such as 2026-01-31"),
                 elem_id="history-search", scale=3, max_length=200,
             )  # fmt: skip
             self.drop = gr.File(
-                label="Drop a bundle, or a picture made here", file_types=[".zip", ".png"], height=92,
+                label=mark("Drop a bundle, or a picture made here"), file_types=[".zip", ".png"], height=92,
                 elem_id="history-open", scale=2,
             )  # fmt: skip
         self.gallery = gr.HTML("", js_on_load=markup.STRIP_SCRIPT, elem_id="history-gallery")
         with gr.Row(elem_classes="actions history-pages"):
-            self.newer = gr.Button("Newer", elem_id="history-newer", scale=0, min_width=110)
+            self.newer = gr.Button(mark("Newer"), elem_id="history-newer", scale=0, min_width=110)
             self.pages = gr.HTML("", elem_id="history-pages")
-            self.older = gr.Button("Older", elem_id="history-older", scale=0, min_width=110)
+            self.older = gr.Button(mark("Older"), elem_id="history-older", scale=0, min_width=110)
         self.status = gr.HTML("", elem_id="history-status")
         with gr.Row(equal_height=False, elem_classes="columns"):
             with gr.Column(scale=7, min_width=320):
                 self.stage = gr.HTML(history_markup.nothing_chosen(), elem_id="history-stage")
                 with gr.Row(elem_classes="actions"):
-                    self.use = gr.Button("Use these settings", variant="primary", elem_id="history-use", min_width=150)
-                    self.again = gr.Button("Reproduce", elem_id="history-reproduce", min_width=120)
-                    self.cancel = gr.Button("Cancel", elem_id="history-cancel", min_width=100, visible=False)
-                    self.compare = gr.Button("Compare with another", elem_id="history-compare", min_width=170)
-                    self.export = gr.Button("Export bundle", elem_id="history-export", min_width=130)
+                    self.use = gr.Button(mark("Use these settings"), variant="primary", elem_id="history-use", min_width=150)
+                    self.again = gr.Button(mark("Reproduce"), elem_id="history-reproduce", min_width=120)
+                    self.cancel = gr.Button(mark("Cancel"), elem_id="history-cancel", min_width=100, visible=False)
+                    self.compare = gr.Button(mark("Compare with another"), elem_id="history-compare", min_width=170)
+                    self.export = gr.Button(mark("Export bundle"), elem_id="history-export", min_width=130)
                 self.link = gr.HTML("", elem_id="history-link")
             with gr.Column(scale=5, min_width=320):
                 self.details = gr.HTML("", elem_id="history-details")
@@ -282,7 +284,7 @@ class HistoryTab:
             self.use: gr.update(interactive=here or shown.dropped is not None),
             self.again: gr.update(interactive=(here or shown.dropped is not None) and not active),
             self.cancel: gr.update(visible=active),
-            self.compare: gr.update(value="Stop comparing" if comparing else "Compare with another", interactive=here),
+            self.compare: gr.update(value=say("Stop comparing") if comparing else say("Compare with another"), interactive=here),
             self.export: gr.update(interactive=here),
             self.timer: gr.Timer(active=active),
         }

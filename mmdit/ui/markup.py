@@ -98,6 +98,11 @@ def hint(text: str) -> str:
     return f'<p class="hint">{escape(text)}</p>'
 
 
+def section(title: str) -> str:
+    """A heading; its text is not escaped, so that it can be a mark."""
+    return f'<h2 class="section">{title}</h2>'
+
+
 def nothing_yet() -> str:
     return (
         '<div class="stage empty"><div><strong>Your edited picture appears here</strong>'
