@@ -106,7 +106,9 @@ class HistoryTab:
             with gr.Column(scale=7, min_width=320):
                 self.stage = gr.HTML(history_markup.nothing_chosen(), elem_id="history-stage")
                 with gr.Row(elem_classes="actions"):
-                    self.use = gr.Button(mark("Use these settings"), variant="primary", elem_id="history-use", min_width=150)
+                    self.use = gr.Button(
+                        mark("Use these settings"), variant="primary", elem_id="history-use", min_width=150
+                    )
                     self.again = gr.Button(mark("Reproduce"), elem_id="history-reproduce", min_width=120)
                     self.cancel = gr.Button(mark("Cancel"), elem_id="history-cancel", min_width=100, visible=False)
                     self.compare = gr.Button(mark("Compare with another"), elem_id="history-compare", min_width=170)
@@ -284,7 +286,9 @@ class HistoryTab:
             self.use: gr.update(interactive=here or shown.dropped is not None),
             self.again: gr.update(interactive=(here or shown.dropped is not None) and not active),
             self.cancel: gr.update(visible=active),
-            self.compare: gr.update(value=say("Stop comparing") if comparing else say("Compare with another"), interactive=here),
+            self.compare: gr.update(
+                value=say("Stop comparing") if comparing else say("Compare with another"), interactive=here
+            ),
             self.export: gr.update(interactive=here),
             self.timer: gr.Timer(active=active),
         }
