@@ -4,6 +4,7 @@ import base64
 import io
 import struct
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -180,6 +181,23 @@ def test_a_result_without_maps_offers_no_words(history: History, photograph: Ima
     shelf = Shelf(history, tmp_path / "blocks")
     assert words(shelf, save_recording(history, None, photograph).name) == {}
     assert words(shelf, "../../etc/passwd") == {}
+
+
+def test_the_given_pictures_map_is_the_one_to_mark_it_by(
+    history: History, photograph: Image.Image, tmp_path: Path
+) -> None:
+    maps = word_maps()
+    over_given = maps.data["image_to_text", "target"][..., ::2, ::-2].copy()
+    both = replace(
+        maps, streams=(*maps.streams, Stream("reference:0", 4, 6)),
+        data=maps.data | {("image_to_text", "reference:0"): over_given},
+    )  # fmt: skip
+    asked = {"entry": save_recording(history, both, photograph).name, "word": 2, "layer": 1}
+    shelf = Shelf(history, tmp_path / "blocks")
+    for stream, expected in (({}, over_given), ({"stream": "target"}, maps.data["image_to_text", "target"])):
+        sent = word_map(shelf, asked | stream)
+        values = np.frombuffer(base64.b64decode(sent["values"]), "<f4").reshape(sent["rows"], sent["columns"])
+        np.testing.assert_allclose(values, expected[:, 1, :, 2].mean(axis=(0, 1)), atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -121,7 +121,7 @@ class EditTab:
         right = [self.status, self.stage, self.edit, self.cancel, *results]
         shown = [self.view, self.drawn, *right]
         region = self.region.view
-        self.restored = [*shown, *fields.all, self.stack, region, self.recent]
+        self.restored = [*shown, *fields.all, self.stack, region, self.part, self.recent]
         quiet = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 
         found = [self.found, self.found_picture]
@@ -129,7 +129,7 @@ class EditTab:
         fitting = [self.fitted, self.preflight.line, self.abilities, *fields.of_some_models]
         attached = self.page.load(self._attach, None, [*shown, *found, self.recent, *fitting], **quiet)
         recalling = attached.then(None, [*found, *recalled], recalled, js=_script("recall"), **quiet)
-        recalling.then(self._unmarked, [fields.source], [region], **quiet)
+        recalling.then(self._marked_again, [fields.source], [region, self.part], **quiet)
         fields.source.clear(self.region.clear, None, [region], **quiet)
         self.stack.change(None, [self.stack], [self.loras], js=_script("line"), **quiet)
         asked = [self.view, self.drawn, fields.random_seed]
@@ -141,7 +141,6 @@ class EditTab:
         fields.source.change(self.preflight.said, [fields.source], [self.preflight.line], **quiet)
         gr.Timer(LOOK_SECONDS).tick(self._follow_model, [fields.source, self.fitted], fitting, **quiet)
         fields.source.upload(self._check_upload, [self.view, fields.source], [*shown, fields.source, region], **quiet)
-        self.mapped = [*self.restored, self.part]
         again = [*shown, fields.source, fields.instruction, region]
         self.example_strip.select(self._take_example, [self.view], again, **quiet)
         self.recent.select(self._restore, [self.view], self.restored, **quiet)
@@ -273,7 +272,7 @@ class EditTab:
         entry = self.history.find(str(event.entry))
         if entry is None or is_active(view, self.jobs):
             return self.restore(view, str(event.entry))
-        return {**self.restore(view, entry.name), **self.region.take(event), self.part: gr.update(open=True)}
+        return self.restore(view, entry.name) | self.region.take(event) | {self.part: gr.update(open=True)}
 
     # ---- what the page shows
 
@@ -284,8 +283,14 @@ class EditTab:
         except ValueError:  # said where the picture is taken or used
             return self.region.clear()
 
+    def _marked_again(self, source: str | None) -> Update:
+        """The painter of a page that was opened or reloaded: with the region of the result that it shows."""
+        job = self.jobs.current()
+        entry = None if job is None else job.snapshot.entry
+        return self._unmarked(source) if entry is None else self._marked_as(entry)
+
     def _marked_as(self, entry: Entry) -> Update:
-        """The painter with an entry's picture and the region that was asked for."""
+        """The painter with an entry's picture and the region that was asked for, opened where there is one."""
         from mmdit.images import load_image
         from mmdit.region import RegionError, region_of
 
@@ -294,7 +299,8 @@ class EditTab:
             region = region_of(entry.settings["region"])
         except (KeyError, RegionError):
             return self.region.show(picture, entry=entry.name)
-        return self.region.show(picture, region.mask, region.feather, entry.name)
+        marked = self.region.show(picture, region.mask, region.feather, entry.name)
+        return {**marked, self.part: gr.update(open=True)}
 
     def shown_name(self, view: View) -> str:
         """The name of the result on show; "" when there is none."""

@@ -90,7 +90,7 @@ def _build(jobs: Jobs, model: ModelEntry, presets: Presets, folder: Path) -> gr.
         Api(jobs, edit.model_in_use, shelf)
         quiet = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
         inside.select(lambda view: explorer.show(edit.shown_name(view)), [edit.view], [explorer.view], **quiet)
-        explorer.view.submit(edit.take_map, [edit.view], edit.mapped, **quiet)
+        explorer.view.submit(edit.take_map, [edit.view], edit.restored, **quiet)
         explorer.view.submit(lambda: gr.update(selected="edit"), None, [tabs], **quiet)
         edit.look_inside.click(lambda: gr.update(selected="inside"), None, [tabs], **quiet)
     return page

@@ -119,7 +119,8 @@ def word_map(shelf: Shelf, asked: Any) -> dict[str, Any]:
     Args:
         asked: ``{"entry", "word"}`` and, each optional, ``{"direction", "stream", "layer", "step", "head"}``; all but
             entry, direction and stream are positions. Without a layer, the best ones' mean; without a step or head,
-            the mean over all.
+            the mean over all; without a stream, the given picture, which is what a region is marked on, where the model
+            has it as one.
     """
     try:
         if not isinstance(asked, dict) or not isinstance(asked.get("entry"), str):
@@ -137,7 +138,9 @@ def word_map(shelf: Shelf, asked: Any) -> dict[str, Any]:
 
 def _values(maps: AttentionMaps, asked: dict[str, Any]) -> np.ndarray:
     """Probabilities (row, column). Raises `MapsError`."""
-    direction, stream = str(asked.get("direction") or maps.directions[0]), str(asked.get("stream") or "target")
+    direction = str(asked.get("direction") or maps.directions[0])
+    given = "reference:0" if (direction, "reference:0") in maps.data else "target"
+    stream = str(asked.get("stream") or given)
     if (direction, stream) not in maps.data or direction == COPIED_FROM:
         raise MapsError(f"{direction[:40]!r} over {stream[:40]!r} was not recorded")
     counts = {"word": maps.words, "layer": maps.layers, "step": maps.steps, "head": maps.heads}

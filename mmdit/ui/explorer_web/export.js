@@ -61,6 +61,6 @@ function slug(text) {
 function useAsRegion() {
   const position = index => index === MEAN ? null : index;
   const {word, direction} = view;
-  trigger('submit', {entry: header.entry, word, direction, stream: header.streams[0].name, layer: position(view.layer),
-                     step: position(view.step), head: position(view.head)});
+  trigger('submit', {entry: header.entry, word, direction, layer: position(view.layer), step: position(view.step),
+                     head: position(view.head)});
 }
