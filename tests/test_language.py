@@ -134,8 +134,8 @@ def pattern(english: str) -> re.Pattern:
     """Matches the text with its fields filled in; what is counted is a number, perhaps with a unit."""
 
     def field(found: re.Match) -> str:
-        name = found[1]
-        return f"(?P<{name}>{r'[\d–.]+(?: .B)?' if name in COUNTED else '.+'})"
+        value = r"[\d–.]+(?: .B)?" if found[1] in COUNTED else ".+"
+        return f"(?P<{found[1]}>{value})"
 
     return re.compile(re.sub(r"\\\{(\w+)\\\}", field, re.escape(english)))
 
