@@ -20,6 +20,7 @@ from mmdit.runtime.history import Entry
 from mmdit.runtime.jobs import Jobs, QueueFullError
 from mmdit.ui import abilities, markup
 from mmdit.ui.explorer_payload import Shelf
+from mmdit.ui.language import mark, say
 from mmdit.ui.lora_shelf import LoraShelf, read_stack
 from mmdit.ui.preflight import Preflight
 from mmdit.ui.region_panel import RegionPanel
@@ -76,37 +77,35 @@ class EditTab:
         self.fields = RequestFields(self.model_in_use)
         self.fields.build_picture()
         with gr.Row(elem_classes="actions"):
-            self.edit = gr.Button("Edit", variant="primary", elem_id="edit", scale=3)
-            self.cancel = gr.Button("Cancel", variant="secondary", elem_id="cancel", scale=1, interactive=False)
+            self.edit = gr.Button(mark("Edit"), variant="primary", elem_id="edit", scale=3)
+            self.cancel = gr.Button(mark("Cancel"), variant="secondary", elem_id="cancel", scale=1, interactive=False)
         self.preflight = Preflight(self.jobs)
         self.loras = gr.HTML(markup.NO_LORAS, js_on_load=markup.CLICK_SCRIPT, elem_id="loras-line")
-        with gr.Accordion("Edit only a part of it", open=False, elem_id="part") as self.part:
+        with gr.Accordion(mark("Edit only a part of it"), open=False, elem_id="part") as self.part:
             self.region = RegionPanel(self.recordings)
-        gr.HTML('<h2 class="section">Or try one of these</h2>', visible=bool(self.examples))
+        gr.HTML(markup.section(mark("Or try one of these")), visible=bool(self.examples))
         self.example_strip = gr.HTML(
             markup.strip(self._example_items(), ""),
             js_on_load=markup.STRIP_SCRIPT, elem_id="examples", visible=bool(self.examples),
         )  # fmt: skip
-        with gr.Accordion("Options", open=False, elem_id="options"):
+        with gr.Accordion(mark("Options"), open=False, elem_id="options"):
             self.fields.build_options()
 
     def _build_result(self) -> None:
-        self.status = gr.HTML(markup.status("Opening…"), elem_id="status")
+        self.status = gr.HTML(markup.status("…"), elem_id="status")
         self.stage = gr.HTML(markup.nothing_yet(), elem_id="stage")
         self.variants = gr.HTML("", js_on_load=markup.STRIP_SCRIPT, visible=False, elem_id="choices")
         with gr.Row(elem_classes="actions"):
-            self.download = gr.DownloadButton("Download PNG", visible=False, elem_id="download", min_width=140)
-            self.look_inside = gr.Button("Look inside", visible=False, elem_id="look-inside", min_width=140)
-            self.again = gr.Button("Edit the result", visible=False, elem_id="again", min_width=180)
-            self.undo = gr.Button("Back to the earlier picture", visible=False, elem_id="undo", min_width=180)
+            self.download = gr.DownloadButton(mark("Download PNG"), visible=False, elem_id="download", min_width=140)
+            self.look_inside = gr.Button(mark("Look inside"), visible=False, elem_id="look-inside", min_width=140)
+            self.again = gr.Button(mark("Edit the result"), visible=False, elem_id="again", min_width=180)
+            self.undo = gr.Button(mark("Back to the earlier picture"), visible=False, elem_id="undo", min_width=180)
 
     def _build_rest(self) -> None:
-        gr.HTML('<h2 class="section">Recent results</h2>')
-        self.recent = gr.HTML(
-            markup.strip([], "Results are kept here."), js_on_load=markup.STRIP_SCRIPT, elem_id="recent"
-        )
-        with gr.Accordion("What it can do", open=False, elem_id="abilities") as self.abilities:
-            gr.Markdown(abilities.TEXT)
+        gr.HTML(markup.section(mark("Recent results")))
+        self.recent = gr.HTML(markup.strip([], "…"), js_on_load=markup.STRIP_SCRIPT, elem_id="recent")
+        with gr.Accordion(mark("What it can do"), open=False, elem_id="abilities") as self.abilities:
+            self.told = gr.Markdown(abilities.text())
         with gr.Row(visible=False):  # for `_attach`
             self.found = gr.JSON()
             self.found_picture = gr.Image(format="png", type="filepath")
@@ -126,7 +125,7 @@ class EditTab:
 
         found = [self.found, self.found_picture]
         recalled = [self.stack, *fields.all]
-        fitting = [self.fitted, self.preflight.line, self.abilities, *fields.of_some_models]
+        fitting = [self.fitted, self.preflight.line, self.abilities, self.told, *fields.of_some_models]
         attached = self.page.load(self._attach, None, [*shown, *found, self.recent, *fitting], **quiet)
         recalling = attached.then(None, [*found, *recalled], recalled, js=_script("recall"), **quiet)
         recalling.then(self._marked_again, [fields.source], [region, self.part], **quiet)
@@ -195,6 +194,7 @@ class EditTab:
             self.fitted: number,
             self.preflight.line: self.preflight.said(source),
             self.abilities: gr.update(visible=editor.entry.pipeline is None),
+            self.told: abilities.text(),
             **self.fields.suited(editor.traits, is_first=fitted == 0),
         }
 
@@ -342,7 +342,7 @@ class EditTab:
     def _choices(self, series: tuple[Entry, ...], chosen: Entry | None) -> str:
         """What a job has made so far, to choose from."""
         items = [
-            markup.StripItem(entry.name, self._thumbnail(entry.result), f"seed {entry.settings['seed']}")
+            markup.StripItem(entry.name, self._thumbnail(entry.result), say("seed {seed}", seed=entry.settings["seed"]))
             for entry in series
         ]
         return markup.strip(items, "", chosen.name if chosen is not None else "")
@@ -358,7 +358,7 @@ class EditTab:
             markup.StripItem(entry.name, self._thumbnail(entry.result), entry.settings.get("instruction", ""))
             for entry in self.history.latest(RECENT)
         ]
-        return markup.strip(items, "Every result is kept on disk and shown here. There are none so far.")
+        return markup.strip(items, say("Every result is kept on disk and shown here. There are none so far."))
 
     def _example_items(self) -> list[markup.StripItem]:
         return [

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from PIL import Image
 
-from mmdit.ui.language import say
+from mmdit.ui.language import mark, say
 
 STRIP_SCRIPT = """
 element.addEventListener('click', event => {
@@ -27,7 +27,7 @@ element.addEventListener('click', event => {
 """
 MODEL_SCRIPT = "watch('value', () => document.dispatchEvent(new Event('mmdit-model')));"
 """For the header: tells the page's own components that another model is in use."""
-NO_LORAS = '<button type="button" class="lora-line" data-count="0">No LoRAs · add a look</button>'
+NO_LORAS = f'<button type="button" class="lora-line" data-count="0">{mark("No LoRAs · add a look")}</button>'
 """Until `lora_web/line.js` knows better."""
 
 LOGO = (
@@ -137,7 +137,7 @@ def compare(
         names: of the two, for those who don't see them.
     """
     tags, names = [escape(say(tag)) for tag in tags], [escape(say(name)) for name in names]
-    label = say("Compare {one} and {other}", one=tags[0].lower(), other=tags[1].lower())
+    label = say("Compare {one} and {other}", one=tags[0], other=tags[1])
     return (
         f'<div class="stage compare" style="{_shape(size)}">'
         f'<img src="{file_url(after)}" alt="{names[1]}" class="after">'

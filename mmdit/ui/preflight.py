@@ -4,6 +4,7 @@ import gradio as gr
 
 from mmdit.runtime.jobs import Jobs
 from mmdit.ui import markup
+from mmdit.ui.language import say
 from mmdit.ui.source_image import read_upload
 
 
@@ -24,8 +25,9 @@ class Preflight:
             working = None if editor is None else editor.working_size(picture.size)
         except ValueError:  # no picture, or a model that is gone: said where one is taken or used
             return ""
-        line = f"The result will be {_size(picture.size)} pixels, as the picture is."
-        return markup.hint(line if working is None else f"{line} The model works at {_size(working)}.")
+        line = say("The result will be {size} pixels, as the picture is.", size=_size(picture.size))
+        works = "" if working is None else f" {say('The model works at {size}.', size=_size(working))}"
+        return markup.hint(line + works)
 
 
 def _size(size: tuple[int, int]) -> str:
