@@ -140,8 +140,10 @@ def in_german(text: str) -> str:
         if found := english.fullmatch(text):
             parts = {name: in_german(part) for name, part in found.groupdict().items()}
             return german.format(**parts)
-    parts = re.split(r"( · |(?<=[.…]) )", text)
-    return "".join(map(in_german, parts)) if len(parts) > 1 else text
+    for joint in (r" · ", r"(?<=[.…]) "):
+        if len(parts := re.split(joint, text)) > 1:
+            return (" · " if "·" in joint else " ").join(map(in_german, parts))
+    return text
 
 
 def pattern(english: str) -> re.Pattern:
