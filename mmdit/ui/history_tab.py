@@ -88,19 +88,18 @@ class HistoryTab:
     def _build(self) -> None:
         with gr.Row(elem_classes="actions history-find"):
             self.search = gr.Textbox(
-                label=mark("Search"),
-                placeholder=mark("words of the instruction, a model, a LoRA, a date such as 2026-01-31"),
-                elem_id="history-search", scale=3, max_length=200,
+                label=mark("Search"), placeholder=mark("words, a model, a LoRA, or 2026-01-31"), elem_id="history-search",
+                scale=3, min_width=280, max_length=200,
             )  # fmt: skip
             self.drop = gr.File(
-                label=mark("Drop a bundle, or a picture made here"), file_types=[".zip", ".png"], height=92,
-                elem_id="history-open", scale=2,
+                label=mark("Drop a bundle or a picture"), file_types=[".zip", ".png"], height=92,
+                elem_id="history-open", scale=2, min_width=260,
             )  # fmt: skip
         self.gallery = gr.HTML("", js_on_load=markup.STRIP_SCRIPT, elem_id="history-gallery")
         with gr.Row(elem_classes="actions history-pages"):
-            self.newer = gr.Button(mark("Newer"), elem_id="history-newer", scale=0, min_width=110)
+            self.newer = gr.Button(mark("Newer"), elem_id="history-newer", scale=0, min_width=88)
             self.pages = gr.HTML("", elem_id="history-pages")
-            self.older = gr.Button(mark("Older"), elem_id="history-older", scale=0, min_width=110)
+            self.older = gr.Button(mark("Older"), elem_id="history-older", scale=0, min_width=88)
         self.status = gr.HTML("", elem_id="history-status")
         with gr.Row(equal_height=False, elem_classes="columns"):
             with gr.Column(scale=7, min_width=320):

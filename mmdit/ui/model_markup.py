@@ -83,7 +83,10 @@ def _line(columns: Sequence[str], row: Sequence[str], present: str) -> str:
     name, *others = row
     here = ' aria-current="true"' if name == present else ""
     button = f'<button type="button" data-name="{escape(name)}"{here}>{escape(name)}</button>'
-    cells = "".join(f"<td>{escape(_spoken(cell))}</td>" for cell in others)
+    cells = "".join(
+        f'<td data-label="{escape(say(column.capitalize()))}">{escape(_spoken(cell))}</td>'
+        for column, cell in zip(columns[1:], others, strict=True)
+    )
     return f'<tr><th scope="row">{button}</th>{cells}</tr>'
 
 

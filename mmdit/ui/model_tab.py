@@ -64,7 +64,7 @@ class ModelTab:
         with gr.Row():
             self.name = gr.Textbox(
                 label=mark("Model"), max_length=LONGEST_NAME, elem_id="model-name", scale=4, min_width=240,
-                placeholder=mark("a name from below, a folder on this machine, or org/name on the Hugging Face hub"),
+                placeholder=mark("name, folder, or org/name on the hub"),
             )  # fmt: skip
             self.memory = gr.Dropdown(
                 list(CHOICES), value="auto", label=mark("Memory"), elem_id="model-memory", scale=1, min_width=140,
