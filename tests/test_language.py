@@ -6,6 +6,7 @@ What a German page has to say is derived from the English one by the catalogue, 
 import ast
 import re
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from string import Formatter
 
@@ -133,16 +134,23 @@ def test_our_own_parts_of_the_page_stay_light() -> None:
 
 
 def in_german(text: str) -> str:
-    """What the catalogue makes of an English text of the page: an entry, or one with its fields filled in."""
+    """What the catalogue makes of an English text of the page: an entry, one with its fields filled in, or several."""
     if text in GERMAN:
         return GERMAN[text]
+    if date := DATE.search(text):
+        made = datetime.strptime(date[0], WHEN).strftime(GERMAN[WHEN])
+        return in_german(text.replace(date[0], made))
+    capital = GERMAN.get(text[:1].upper() + text[1:])
+    if capital is not None:
+        return capital[0].lower() + capital[1:]
+    if ";" in text:
+        return "; ".join(map(in_german, text.split("; ")))
     for english, german in PATTERNS:
         if found := english.fullmatch(text):
-            parts = {name: in_german(part) for name, part in found.groupdict().items()}
-            return german.format(**parts)
-    for joint in (r" · ", r"(?<=[.…]) "):
+            return german.format(**{name: in_german(part) for name, part in found.groupdict().items()})
+    for joint, between in ((" · ", " · "), (r"(?<=[.…]) ", " "), (": ", ": ")):
         if len(parts := re.split(joint, text)) > 1:
-            return (" · " if "·" in joint else " ").join(map(in_german, parts))
+            return between.join(map(in_german, parts))
     return text
 
 
@@ -156,6 +164,7 @@ def pattern(english: str) -> re.Pattern:
     return re.compile(re.sub(r"\\\{(\w+)\\\}", field, re.escape(english)))
 
 
+WHEN, DATE = "%d %b %Y, %H:%M", re.compile(r"\d\d \w{3} \d{4}, \d\d:\d\d")
 COUNTED = ("step", "steps", "count", "number", "seed", "seconds")
 PATTERNS = [
     (pattern(english), german)

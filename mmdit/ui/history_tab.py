@@ -88,8 +88,8 @@ class HistoryTab:
     def _build(self) -> None:
         with gr.Row(elem_classes="actions history-find"):
             self.search = gr.Textbox(
-                label=mark("Search"), placeholder=mark("words, a model, a LoRA, or 2026-01-31"), elem_id="history-search",
-                scale=3, min_width=280, max_length=200,
+                label=mark("Search"), placeholder=mark("words, a model, a LoRA, or 2026-01-31"),
+                elem_id="history-search", scale=3, min_width=280, max_length=200,
             )  # fmt: skip
             self.drop = gr.File(
                 label=mark("Drop a bundle or a picture"), file_types=[".zip", ".png"], height=92,

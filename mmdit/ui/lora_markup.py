@@ -153,9 +153,13 @@ def _strip(report: LoraReport) -> str:
     for block in report.blocks:
         lost = block.missing + block.mismatched + block.unknown
         kind = "none" if not block.matched else "some" if lost else "all"
-        numbers = ((block.matched, say("matched")), (block.missing, say("missing")),
-                   (block.mismatched, say("of another shape")), (block.unknown, say("unknown")))  # fmt: skip
-        text = ", ".join(f"{count} {what}" for count, what in numbers if count)
+        numbers = {
+            say("{count} matched", count=block.matched): block.matched,
+            say("{count} missing", count=block.missing): block.missing,
+            say("{count} of another shape", count=block.mismatched): block.mismatched,
+            say("{count} unknown", count=block.unknown): block.unknown,
+        }
+        text = ", ".join(said for said, count in numbers.items() if count)
         cells.append(f'<i class="{kind}" title="{escape(block.block)}: {text}"></i>')
     return f'<div class="strip-of-blocks" aria-hidden="true">{"".join(cells)}</div>'
 

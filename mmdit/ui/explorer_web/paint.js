@@ -128,11 +128,11 @@ function mapDescription(want, map, top) {
   const {columns, within: picture} = gridOf(want.stream);
   const at = largest(map);
   const row = Math.floor(at / columns) + 1, column = at % columns + 1;
-  const rest = say('largest {share} in row {row}, column {column}; colours from 0 to {top}',
-    {share: percent(map[at]), row, column, top: percent(top)});
-  if (want.direction === COPIED) return `${figureCaption(want)}; ${rest}`;
+  const place = say('largest {share} in row {row}, column {column}', {share: percent(map[at]), row, column});
+  const scale = say('colours from 0 to {top}', {top: percent(top)});
+  if (want.direction === COPIED) return `${figureCaption(want)}; ${place}; ${scale}`;
   const of = {word: header.words[view.word], picture, layer: layerName(want.stream), direction: direction()};
-  return `${say('Map of “{word}” over the {picture}, layer {layer}, {direction}', of)}; ${rest}`;
+  return `${say('Map of “{word}” over the {picture}, layer {layer}, {direction}', of)}; ${place}; ${scale}`;
 }
 
 function tell(text, error = false) {
