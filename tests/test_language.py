@@ -143,12 +143,14 @@ def in_german(text: str) -> str:
     capital = GERMAN.get(text[:1].upper() + text[1:])
     if capital is not None:
         return capital[0].lower() + capital[1:]
+    if (listed := model_markup.VALUES.sub("{}", text)) in GERMAN:
+        return GERMAN[listed].format(*model_markup.VALUES.findall(text))
     if ";" in text:
         return "; ".join(map(in_german, text.split("; ")))
     for english, german in PATTERNS:
         if found := english.fullmatch(text):
             return german.format(**{name: in_german(part) for name, part in found.groupdict().items()})
-    for joint, between in ((" · ", " · "), (r"(?<=[.…]) ", " "), (": ", ": ")):
+    for joint, between in ((" · ", " · "), (r"(?<=[.…]) ", " "), (": ", ": "), (", ", ", ")):
         if len(parts := re.split(joint, text)) > 1:
             return between.join(map(in_german, parts))
     return text
@@ -194,7 +196,7 @@ def settled(page) -> set[str]:
     while (now := page.evaluate(READ.replace("GRADIOS", repr(GRADIOS)))) != before:
         before = now
         page.wait_for_timeout(700)
-    return set(now)
+    return {re.sub(r"[\d.]+ GB", "1 GB", text) for text in now}  # what is free changes
 
 
 def visit(page) -> dict[str, set[str]]:

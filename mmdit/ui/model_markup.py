@@ -108,8 +108,8 @@ def terms(entry: ModelEntry, is_here: bool) -> str:
     link = f'<a href="{address}" target="_blank" rel="noopener noreferrer">{address}</a>'
     start, gated = say("It is on this machine."), ""
     if not is_here:
-        size = say("About {size} are downloaded from {page}.", size=gigabytes(entry.download), page=link)
-        start = size if entry.download else say("It is downloaded from {page}.", page=link)
+        size = say("About {size} are downloaded from", size=gigabytes(entry.download))
+        start = f"{size if entry.download else say('It is downloaded from')} {link}."
         gated = say("The hub wants the licence accepted there first, and `hf auth login`.") if entry.gated else ""
     licence = say("Licence: {licence}.", licence=escape(entry.licence) or say("not known before it is there"))
     return f'<p class="hint">{start} {licence} {gated}</p>'
