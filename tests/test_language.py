@@ -150,7 +150,7 @@ def in_german(text: str) -> str:
     for english, german in PATTERNS:
         if found := english.fullmatch(text):
             return german.format(**{name: in_german(part) for name, part in found.groupdict().items()})
-    for joint, between in ((" · ", " · "), (r"(?<=[.…]) ", " "), (": ", ": "), (", ", ", ")):
+    for joint, between in ((" · ", " · "), (r"(?<=[.…]) ", " "), (": ", ": ")):
         if len(parts := re.split(joint, text)) > 1:
             return between.join(map(in_german, parts))
     return text

@@ -52,12 +52,14 @@ def _on_its_way(coming: Coming, seconds: float) -> str:
 
 
 def _facts(entry: ModelEntry, memory: str) -> str:
-    steps = say("1 step") if entry.steps == 1 else say("{count} steps", count=entry.steps)
+    guidance = f"{entry.guidance:g}"
+    one = say("1 step, guidance {guidance}", guidance=guidance)
+    many = say("{count} steps, guidance {guidance}", count=entry.steps, guidance=guidance)
     facts = {
         say("For"): say(entry.task),
         say("Licence"): entry.licence or say("as its folder or its page says"),
         say("In memory"): memory or say("everything at once"),
-        say("By default"): f"{steps}, {say('guidance {guidance}', guidance=f'{entry.guidance:g}')}",
+        say("By default"): one if entry.steps == 1 else many,
     }
     rows = "".join(f"<dt>{name}</dt><dd>{escape(text)}</dd>" for name, text in facts.items() if text)
     return f'<dl class="model-facts">{rows}</dl>'
