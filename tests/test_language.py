@@ -33,8 +33,8 @@ READ = """() => {
   return all.filter(Boolean);
 }"""
 GRADIOS = (
-    "footer, style, script, #source .image-container, #history-open button, .overflow-menu, [data-testid='status-tracker'], "
-    "[aria-label^='number input for'], [aria-label^='range slider for']"
+    "footer, style, script, #source .image-container, #history-open button, .overflow-menu, "
+    "[data-testid='status-tracker'], [aria-label^='number input for'], [aria-label^='range slider for']"
 )
 """Places where Gradio's own words stand, which it says in many languages."""
 
