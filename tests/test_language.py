@@ -20,9 +20,9 @@ from mmdit.ui import history_markup, language, model_markup
 
 UI = Path(language.__file__).parent
 GERMAN = language.texts("de")
-READ = """() => {
+READ = """leftOut => {
   const all = [];
-  const own = of => of.closest('gradio-app') && !of.closest(GRADIOS) && of.checkVisibility({visibilityProperty: true});
+  const own = of => of.closest('gradio-app') && !of.closest(leftOut) && of.checkVisibility({visibilityProperty: true});
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   for (let node; (node = walker.nextNode());) {
     if (node.textContent.trim() && own(node.parentElement)) all.push(node.textContent.trim());
@@ -32,11 +32,12 @@ READ = """() => {
   }
   return all.filter(Boolean);
 }"""
-GRADIOS = (
+LEFT_OUT = (
     "footer, style, script, #source .image-container, #history-open button, .overflow-menu, "
-    "[data-testid='status-tracker'], [aria-label^='number input for'], [aria-label^='range slider for']"
+    "[data-testid='status-tracker'], [aria-label^='number input for'], [aria-label^='range slider for'], "
+    "#models td:nth-child(5)"
 )
-"""Places where Gradio's own words stand, which it says in many languages."""
+"""Gradio's own words, which it says in many languages; and what fits in memory, which changes at any time."""
 
 
 # ---- the catalogue
@@ -193,7 +194,7 @@ def opened(browser, studio: Studio, locale: str):
 def settled(page) -> set[str]:
     """What the open tab says, once that stays the same."""
     before = None
-    while (now := page.evaluate(READ.replace("GRADIOS", repr(GRADIOS)))) != before:
+    while (now := page.evaluate(READ, LEFT_OUT)) != before:
         before = now
         page.wait_for_timeout(700)
     return {re.sub(r"[\d.]+ GB", "1 GB", text) for text in now}  # what is free changes
