@@ -16,7 +16,7 @@ from test_page import PATIENCE, Studio, make_one, photograph_file, running_studi
 from mmdit.catalog import CATALOG
 from mmdit.families.listing import COLUMNS, describe_machine, model_rows
 from mmdit.families.machine import PACKAGES, Machine
-from mmdit.ui import history_markup, language, model_markup
+from mmdit.ui import history_markup, language, model_markup, request_fields
 
 UI = Path(language.__file__).parent
 GERMAN = language.texts("de")
@@ -90,7 +90,8 @@ def fields(text: str) -> list[str]:
 
 def test_every_text_is_in_the_catalogue() -> None:
     assert said() - set(GERMAN) == set()
-    assert said_of_models() | set(history_markup.NAMES.values()) <= set(GERMAN)
+    choices = {text for text, _ in request_fields.REASONING + request_fields.GUARD}
+    assert said_of_models() | set(history_markup.NAMES.values()) | choices <= set(GERMAN)
 
 
 def test_every_entry_of_the_catalogue_is_used() -> None:

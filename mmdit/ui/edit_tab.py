@@ -5,8 +5,6 @@ same. No handler of the page waits for the model; a timer looks after the job. E
 may change and nothing else: an answer that comes late must not put back what the user has changed meanwhile.
 """
 
-import functools
-import json
 import random
 from dataclasses import replace
 from pathlib import Path
@@ -20,19 +18,19 @@ from mmdit.runtime.history import Entry
 from mmdit.runtime.jobs import Jobs, QueueFullError
 from mmdit.ui import abilities, markup
 from mmdit.ui.explorer_payload import Shelf
-from mmdit.ui.language import mark, say
+from mmdit.ui.language import mark
 from mmdit.ui.lora_shelf import LoraShelf, read_stack
 from mmdit.ui.preflight import Preflight
 from mmdit.ui.region_panel import RegionPanel
 from mmdit.ui.request_fields import RequestFields, Values
 from mmdit.ui.source_image import read_upload
+from mmdit.ui.strips import Strips
 from mmdit.ui.view import View, is_active, made, moment, news, shown_entry, stage, without_job
 
 if TYPE_CHECKING:  # see jobs.py
     from mmdit.editor import EditRequest
 
 POLL_SECONDS = 0.4
-RECENT = 12
 LOOK_SECONDS = 1.0  # for another model
 WEB = Path(__file__).with_name("lora_web")
 
@@ -61,8 +59,7 @@ class EditTab:
         self.history = jobs.history
         self.model = model
         self.recordings = recordings
-        self.examples = _read_examples(examples)
-        self._thumbnail = functools.lru_cache(maxsize=256)(markup.thumbnail)
+        self.strips = Strips(jobs.history, examples)
         with gr.Row(equal_height=False, elem_classes="columns"):
             with gr.Column(scale=5, min_width=320):
                 self._build_request()
@@ -83,10 +80,10 @@ class EditTab:
         self.loras = gr.HTML(markup.NO_LORAS, js_on_load=markup.CLICK_SCRIPT, elem_id="loras-line")
         with gr.Accordion(mark("Edit only a part of it"), open=False, elem_id="part") as self.part:
             self.region = RegionPanel(self.recordings)
-        gr.HTML(markup.section(mark("Or try one of these")), visible=bool(self.examples))
+        gr.HTML(markup.section(mark("Or try one of these")), visible=bool(self.strips.pictures))
         self.example_strip = gr.HTML(
-            markup.strip(self._example_items(), ""),
-            js_on_load=markup.STRIP_SCRIPT, elem_id="examples", visible=bool(self.examples),
+            self.strips.examples(),
+            js_on_load=markup.STRIP_SCRIPT, elem_id="examples", visible=bool(self.strips.pictures),
         )  # fmt: skip
         with gr.Accordion(mark("Options"), open=False, elem_id="options"):
             self.fields.build_options()
@@ -153,7 +150,7 @@ class EditTab:
         """A page was opened or reloaded: find the job again."""
         job, fit = self.jobs.current(), self._fit(None, 0)
         if job is None:
-            return {**self._show(View()), self.recent: self.recent_strip(), **fit}
+            return {**self._show(View()), self.recent: self.strips.recent(), **fit}
         now = job.snapshot
         fresh = {field: fit[field]["value"] for field in self.fields.of_some_models if "value" in fit.get(field, {})}
         untouched = self.fields.defaults() | fresh
@@ -167,7 +164,7 @@ class EditTab:
             **self._show(View(job=job.id)),
             self.found: found,
             self.found_picture: now.source if now.entry is None else now.entry.source,
-            self.recent: self.recent_strip(),
+            self.recent: self.strips.recent(),
             **fit,
         }
 
@@ -217,7 +214,7 @@ class EditTab:
         return {**self._show(seen), **({} if shows else {self.fields.source: picture}), **self.region.show(picture)}
 
     def _take_example(self, view: View, event: gr.EventData) -> Update:
-        example = self.examples.get(str(event.picked))
+        example = self.strips.pictures.get(str(event.picked))
         if example is None:
             return gr.skip()
         file, instruction = example
@@ -225,7 +222,7 @@ class EditTab:
             **self._show(replace(view, notice="", before="")),
             self.fields.source: file,
             self.fields.instruction: instruction,
-            **self._unmarked(str(file)),
+            **self.region.unmarked(str(file)),
         }
 
     def _restore(self, view: View, event: gr.EventData) -> Update:
@@ -240,7 +237,7 @@ class EditTab:
         if entry is None:
             return {
                 **self._show(replace(view, notice="That result is no longer in the folder of results.")),
-                self.recent: self.recent_strip(),
+                self.recent: self.strips.recent(),
             }
         if is_active(view, self.jobs):
             return self._show(replace(view, notice="An edit is running; cancel it, or wait for it to finish."))
@@ -265,7 +262,7 @@ class EditTab:
             return gr.skip()
         view = replace(without_job(view, self.jobs), before=entry.name)
         return {**self._show(view), self.fields.source: entry.result, self.fields.instruction: "",
-                **self._unmarked(str(entry.result))}  # fmt: skip
+                **self.region.unmarked(str(entry.result))}  # fmt: skip
 
     def take_map(self, view: View, event: gr.EventData) -> Update:
         """The explorer's "Use as region": go back to its result, with that map as the region."""
@@ -276,31 +273,16 @@ class EditTab:
 
     # ---- what the page shows
 
-    def _unmarked(self, source: str | None) -> Update:
-        """The painter with a picture in which nothing is marked."""
-        try:
-            return self.region.clear() if source is None else self.region.show(read_upload(source)[0])
-        except ValueError:  # said where the picture is taken or used
-            return self.region.clear()
-
     def _marked_again(self, source: str | None) -> Update:
         """The painter of a page that was opened or reloaded: with the region of the result that it shows."""
         job = self.jobs.current()
         entry = None if job is None else job.snapshot.entry
-        return self._unmarked(source) if entry is None else self._marked_as(entry)
+        return self.region.unmarked(source) if entry is None else self._marked_as(entry)
 
     def _marked_as(self, entry: Entry) -> Update:
-        """The painter with an entry's picture and the region that was asked for, opened where there is one."""
-        from mmdit.images import load_image
-        from mmdit.region import RegionError, region_of
-
-        picture = load_image(entry.source)
-        try:
-            region = region_of(entry.settings["region"])
-        except (KeyError, RegionError):
-            return self.region.show(picture, entry=entry.name)
-        marked = self.region.show(picture, region.mask, region.feather, entry.name)
-        return {**marked, self.part: gr.update(open=True)}
+        """The painter with what an entry's edit was confined to; opened where there is such a thing."""
+        opened = {self.part: gr.update(open=True)} if "region" in entry.settings else {}
+        return self.region.marked_as(entry) | opened
 
     def shown_name(self, view: View) -> str:
         """The name of the result on show; "" when there is none."""
@@ -315,7 +297,7 @@ class EditTab:
         del update[self.view]
         job = self.jobs.find(view.job)
         if job is not None and job.snapshot.state.finished and job.snapshot.entries:
-            update[self.recent] = self.recent_strip()
+            update[self.recent] = self.strips.recent()
             if random_seed:  # else it is the user's, who may have written another by now
                 update[self.fields.seed] = job.snapshot.entries[-1].settings.get("seed")
         return update
@@ -330,7 +312,7 @@ class EditTab:
             self.drawn: moment(view, self.jobs),
             self.status: news(view, self.jobs),
             self.stage: stage(view, self.jobs),
-            self.variants: gr.update(value=self._choices(series, entry), visible=len(series) > 1),
+            self.variants: gr.update(value=self.strips.variants(series, entry), visible=len(series) > 1),
             self.edit: gr.update(interactive=not active),
             self.cancel: gr.update(interactive=active),
             self.download: gr.update(value=entry and str(entry.result), visible=entry is not None),
@@ -339,32 +321,10 @@ class EditTab:
             self.undo: gr.update(visible=bool(view.before) and not active),
         }
 
-    def _choices(self, series: tuple[Entry, ...], chosen: Entry | None) -> str:
-        """What a job has made so far, to choose from."""
-        items = [
-            markup.StripItem(entry.name, self._thumbnail(entry.result), say("seed {seed}", seed=entry.settings["seed"]))
-            for entry in series
-        ]
-        return markup.strip(items, "", chosen.name if chosen is not None else "")
-
     def _settings(self, entry: Entry) -> Update:
         """The left column's settings, as they were for an entry."""
         with Image.open(entry.source) as given:
             return self.fields.of(entry.settings, given.size)
-
-    def recent_strip(self) -> str:
-        """The newest results, to click."""
-        items = [
-            markup.StripItem(entry.name, self._thumbnail(entry.result), entry.settings.get("instruction", ""))
-            for entry in self.history.latest(RECENT)
-        ]
-        return markup.strip(items, say("Every result is kept on disk and shown here. There are none so far."))
-
-    def _example_items(self) -> list[markup.StripItem]:
-        return [
-            markup.StripItem(name, self._thumbnail(file), instruction)
-            for name, (file, instruction) in self.examples.items()
-        ]
 
     # ---- the model
 
@@ -397,16 +357,6 @@ def variants(request: "EditRequest", count: int) -> "list[EditRequest]":
         return [request]
     first = random.randrange(2**31) if request.seed is None else request.seed
     return [replace(request, seed=first + place) for place in range(count)]
-
-
-def _read_examples(folder: Path) -> dict[str, tuple[Path, str]]:
-    """File name → (file, instruction), of those that are there."""
-    listing = folder / "examples.json"
-    if not listing.is_file():
-        return {}
-    listed = json.loads(listing.read_text(encoding="utf-8"))
-    found = {example["file"]: (folder / example["file"], example["instruction"]) for example in listed}
-    return {name: (file, instruction) for name, (file, instruction) in found.items() if file.is_file()}
 
 
 def _script(name: str) -> str:

@@ -196,7 +196,7 @@ class LoraTab:
             return gr.skip()
         update = self._show(job_id)
         if moment[:2] != tuple(drawn)[:2]:
-            update[self.edit.recent] = self.edit.recent_strip()
+            update[self.edit.recent] = self.edit.strips.recent()
         return update
 
     def _show(self, job_id: str) -> Update:

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 from PIL import Image
 
+from mmdit.runtime.history import Entry
 from mmdit.ui import region_payload
 from mmdit.ui.explorer_payload import Shelf
 from mmdit.ui.region_payload import FEATHER, NOTHING
+from mmdit.ui.source_image import read_upload
 
 if TYPE_CHECKING:  # see jobs.py
     from mmdit.region import Region
@@ -70,6 +72,25 @@ class RegionPanel:
         if entry is None:
             return self.clear()
         return self.show(images.load_image(entry.source), entry=entry.name, chosen=chosen)
+
+    def unmarked(self, source: str | None) -> dict[Any, Any]:
+        """An update that shows an uploaded picture in which nothing is marked."""
+        try:
+            return self.clear() if source is None else self.show(read_upload(source)[0])
+        except ValueError:  # said where the picture is taken or used
+            return self.clear()
+
+    def marked_as(self, entry: Entry) -> dict[Any, Any]:
+        """An update that shows an entry's picture and the region that was asked for."""
+        from mmdit.images import load_image
+        from mmdit.region import RegionError, region_of
+
+        picture = load_image(entry.source)
+        try:
+            region = region_of(entry.settings["region"])
+        except (KeyError, RegionError):
+            return self.show(picture, entry=entry.name)
+        return self.show(picture, region.mask, region.feather, entry.name)
 
     def clear(self) -> dict[Any, Any]:
         """An update that shows nothing."""
