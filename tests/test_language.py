@@ -236,7 +236,7 @@ def test_each_browser_reads_its_own_language(browser, studio: Studio, photograph
     english, german, french = (opened(browser, studio, locale) for locale in ("en-US", "de-DE", "fr-FR"))
     german.wait_for_selector("#source :text('Bild hier ablegen')")
     make_one(english, studio, photograph_file, "make it sepia")
-    for page in (german, french):
+    for page in (english, german, french):  # the model has been loaded meanwhile
         page.reload()
     languages = [page.evaluate("document.documentElement.lang") for page in (english, german, french)]
     assert languages == ["en", "de", "en"]
