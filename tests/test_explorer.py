@@ -259,6 +259,7 @@ def serve(history: History, folder: Path):
     import gradio as gr
 
     from mmdit.ui.explorer import ExplorerTab
+    from mmdit.ui.language import head, translations
     from mmdit.ui.page import STYLE
 
     with gr.Blocks(analytics_enabled=False) as page:
@@ -267,7 +268,7 @@ def serve(history: History, folder: Path):
         name.submit(tab.show, name, tab.view)
     _, address, _ = page.launch(
         css_paths=STYLE, allowed_paths=[str(history.folder), str(folder)], prevent_thread_lock=True, quiet=True,
-        ssr_mode=False, share=False, run_history=False,
+        ssr_mode=False, share=False, run_history=False, head=head(), i18n=translations(),
     )  # fmt: skip
     return page, address
 

@@ -384,8 +384,8 @@ def test_the_tab_from_search_to_bundle_by_keyboard(page, studio: Studio, tmp_pat
 
 @pytest.mark.browser
 def test_a_telephone_and_screen_readers(page) -> None:
-    page.set_viewport_size({"width": 390, "height": 844})
     page.get_by_role("tab", name="History").click()
+    page.set_viewport_size({"width": 390, "height": 844})
     page.click("#history-gallery button >> nth=0")
     page.wait_for_selector("#history-details table")
     page.wait_for_timeout(500)

@@ -359,3 +359,40 @@ def test_bad_arguments_cost_one_line(studio: Studio, tmp_path: Path, arguments: 
     assert named in ended.stderr
     assert len(ended.stderr.splitlines()) == 1
     assert not (tmp_path / "outputs").exists()
+
+
+def test_options_are_remembered_and_put_back(browser, studio: Studio) -> None:
+    context = browser.new_context()
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE * 1000)
+
+    def opened() -> None:
+        page.goto(studio.address)
+        page.wait_for_selector("#status .dot")
+        page.wait_for_timeout(1500)  # what is recalled comes by itself
+        open_options(page)
+
+    def asked() -> tuple[str, str]:
+        return page.input_value("#steps input[type=number]"), page.input_value("#neutral textarea")
+
+    opened()
+    page.fill("#steps input[type=number]", "7")
+    page.press("#steps input[type=number]", "Tab")
+    page.fill("#neutral textarea", "leave it")
+    page.press("#neutral textarea", "Tab")
+    page.wait_for_timeout(500)
+    opened()
+    assert asked() == ("7", "leave it")
+    page.click("#reset")
+    page.wait_for_function("document.querySelector('#steps input[type=number]').value === '1'")
+    page.wait_for_timeout(500)
+    opened()
+    assert asked() == ("1", "keep it as it is")
+    context.close()
+
+
+def test_time_and_memory_are_foreseen(page, studio: Studio, photograph_file: Path) -> None:
+    make_one(page, studio, photograph_file, "make it darker")
+    page.wait_for_selector("#preflight :text('GB of memory, going by')")
+    upload(page, photograph_file)
+    page.wait_for_selector("#preflight :text('About')")

@@ -61,6 +61,7 @@ class Served:
 def served(tmp_path_factory: pytest.TempPathFactory, photograph: Image.Image) -> Iterator[Served]:
     import gradio as gr
 
+    from mmdit.ui.language import head, translations
     from mmdit.ui.page import STYLE, _theme
     from mmdit.ui.region_panel import RegionPanel
 
@@ -90,7 +91,7 @@ def served(tmp_path_factory: pytest.TempPathFactory, photograph: Image.Image) ->
         panel.view.change(served.told.append, panel.view, None)
     _, served.address, _ = page.launch(
         css_paths=STYLE, theme=_theme(), prevent_thread_lock=True, quiet=True, ssr_mode=False, share=False,
-        run_history=False,
+        run_history=False, head=head(), i18n=translations(),
     )  # fmt: skip
     yield served
     page.close()
@@ -423,6 +424,7 @@ def test_the_explorer_hands_over_the_map_that_it_shows(
     import gradio as gr
 
     from mmdit.ui.explorer import ExplorerTab
+    from mmdit.ui.language import head, translations
     from mmdit.ui.region_panel import RegionPanel
 
     history = History(tmp_path / "outputs")
@@ -435,7 +437,7 @@ def test_the_explorer_hands_over_the_map_that_it_shows(
         blocks.load(lambda: explorer.show(entry.name), None, explorer.view)
     _, address, _ = blocks.launch(
         allowed_paths=[str(tmp_path)], prevent_thread_lock=True, quiet=True, ssr_mode=False, share=False,
-        run_history=False,
+        run_history=False, head=head(), i18n=translations(),
     )  # fmt: skip
     page = browser.new_page()
     page.goto(address)

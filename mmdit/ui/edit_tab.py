@@ -18,6 +18,7 @@ from mmdit.runtime.history import Entry
 from mmdit.runtime.jobs import Jobs, QueueFullError
 from mmdit.ui import abilities, markup
 from mmdit.ui.explorer_payload import Shelf
+from mmdit.ui.language import mark
 from mmdit.ui.lora_shelf import LoraShelf, read_stack
 from mmdit.ui.preflight import Preflight
 from mmdit.ui.region_panel import RegionPanel
@@ -31,7 +32,7 @@ if TYPE_CHECKING:  # see jobs.py
 
 POLL_SECONDS = 0.4
 LOOK_SECONDS = 1.0  # for another model
-WEB = Path(__file__).with_name("lora_web")
+WEB = Path(__file__).with_name("edit_web")
 
 Update = dict[Any, Any]
 
@@ -73,37 +74,35 @@ class EditTab:
         self.fields = RequestFields(self.model_in_use)
         self.fields.build_picture()
         with gr.Row(elem_classes="actions"):
-            self.edit = gr.Button("Edit", variant="primary", elem_id="edit", scale=3)
-            self.cancel = gr.Button("Cancel", variant="secondary", elem_id="cancel", scale=1, interactive=False)
+            self.edit = gr.Button(mark("Edit"), variant="primary", elem_id="edit", scale=3)
+            self.cancel = gr.Button(mark("Cancel"), variant="secondary", elem_id="cancel", scale=1, interactive=False)
         self.preflight = Preflight(self.jobs, self.shelf)
         self.loras = gr.HTML(markup.NO_LORAS, js_on_load=markup.CLICK_SCRIPT, elem_id="loras-line")
-        with gr.Accordion("Edit only a part of it", open=False, elem_id="part") as self.part:
+        with gr.Accordion(mark("Edit only a part of it"), open=False, elem_id="part") as self.part:
             self.region = RegionPanel(self.recordings)
-        gr.HTML('<h2 class="section">Or try one of these</h2>', visible=bool(self.strips.pictures))
+        gr.HTML(markup.section(mark("Or try one of these")), visible=bool(self.strips.pictures))
         self.example_strip = gr.HTML(
             self.strips.examples(),
             js_on_load=markup.STRIP_SCRIPT, elem_id="examples", visible=bool(self.strips.pictures),
         )  # fmt: skip
-        with gr.Accordion("Options", open=False, elem_id="options"):
+        with gr.Accordion(mark("Options"), open=False, elem_id="options"):
             self.fields.build_options()
 
     def _build_result(self) -> None:
-        self.status = gr.HTML(markup.status("Opening…"), elem_id="status")
+        self.status = gr.HTML(markup.status("…"), elem_id="status")
         self.stage = gr.HTML(markup.nothing_yet(), elem_id="stage")
         self.variants = gr.HTML("", js_on_load=markup.STRIP_SCRIPT, visible=False, elem_id="choices")
         with gr.Row(elem_classes="actions"):
-            self.download = gr.DownloadButton("Download PNG", visible=False, elem_id="download", min_width=140)
-            self.look_inside = gr.Button("Look inside", visible=False, elem_id="look-inside", min_width=140)
-            self.again = gr.Button("Edit the result", visible=False, elem_id="again", min_width=180)
-            self.undo = gr.Button("Back to the earlier picture", visible=False, elem_id="undo", min_width=180)
+            self.download = gr.DownloadButton(mark("Download PNG"), visible=False, elem_id="download", min_width=140)
+            self.look_inside = gr.Button(mark("Look inside"), visible=False, elem_id="look-inside", min_width=140)
+            self.again = gr.Button(mark("Edit the result"), visible=False, elem_id="again", min_width=180)
+            self.undo = gr.Button(mark("Back to the earlier picture"), visible=False, elem_id="undo", min_width=180)
 
     def _build_rest(self) -> None:
-        gr.HTML('<h2 class="section">Recent results</h2>')
-        self.recent = gr.HTML(
-            markup.strip([], "Results are kept here."), js_on_load=markup.STRIP_SCRIPT, elem_id="recent"
-        )
-        with gr.Accordion("What it can do", open=False, elem_id="abilities") as self.abilities:
-            gr.Markdown(abilities.TEXT)
+        gr.HTML(markup.section(mark("Recent results")))
+        self.recent = gr.HTML(markup.strip([], "…"), js_on_load=markup.STRIP_SCRIPT, elem_id="recent")
+        with gr.Accordion(mark("What it can do"), open=False, elem_id="abilities") as self.abilities:
+            self.told = gr.Markdown(abilities.text())
         with gr.Row(visible=False):  # for `_attach`
             self.found = gr.JSON()
             self.found_picture = gr.Image(format="png", type="filepath")
@@ -123,9 +122,9 @@ class EditTab:
 
         found = [self.found, self.found_picture]
         recalled = [self.stack, *fields.all]
-        fitting = [self.fitted, self.abilities, *fields.of_some_models]
+        fitting = [self.fitted, self.abilities, self.told, *fields.of_some_models]
         attached = self.page.load(self._attach, None, [*shown, *found, self.recent, *fitting], **quiet)
-        recalling = attached.then(None, [*found, *recalled], recalled, js=_script("recall"), **quiet)
+        recalling = attached.then(None, [*found, *recalled], recalled, js=self._recall(), **quiet)
         recalling.then(self._marked_again, [fields.source], [region, self.part], **quiet)
         fields.source.clear(self.region.clear, None, [region], **quiet)
         self.stack.change(None, [self.stack], [self.loras], js=_script("line"), **quiet)
@@ -135,6 +134,8 @@ class EditTab:
         """What `request` needs to know."""
         gr.on([self.edit.click, fields.instruction.submit], self._start, self.asked, shown, **quiet)
         self.cancel.click(self._cancel, [self.view], shown, **quiet)
+        gr.on([field.change for field in fields.kept], None, fields.kept, js=_script("keep"), **quiet)
+        fields.reset.click(self._reset, None, list(dict.fromkeys([*fields.kept, *fields.of_some_models])), **quiet)
         told = [self.stack.change, self.fitted.change, self.recent.change, *fields.changes]
         gr.on(told, self._foresee, self.asked, [self.preflight.line], trigger_mode="always_last", **quiet)
         gr.Timer(LOOK_SECONDS).tick(self._follow_model, [self.fitted], fitting, **quiet)
@@ -181,6 +182,15 @@ class EditTab:
             return self._show(replace(without_job(view, self.jobs), notice=str(error)))
         return self._show(replace(without_job(view, self.jobs), job=job.id))
 
+    def _recall(self) -> str:
+        places = [self.fields.all.index(field) for field in self.fields.kept]
+        return _script("recall").replace("KEPT.", f"{places}.")
+
+    def _reset(self) -> Update:
+        editor = self.jobs.editor
+        suited = {} if editor is None else self.fields.suited(editor.traits, is_first=False)
+        return suited | {field: self.fields.defaults()[field] for field in self.fields.kept}
+
     def _foresee(self, values: Values) -> str:
         if values[self.fields.source] is None:
             return ""
@@ -202,6 +212,7 @@ class EditTab:
         return {
             self.fitted: number,
             self.abilities: gr.update(visible=editor.entry.pipeline is None),
+            self.told: abilities.text(),
             **self.fields.suited(editor.traits, is_first=fitted == 0),
         }
 

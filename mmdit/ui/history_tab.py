@@ -20,6 +20,7 @@ from mmdit.runtime.jobs import QueueFullError
 from mmdit.runtime.reproduce import check_settings, circumstances, difference, request_for
 from mmdit.ui import history_markup, markup
 from mmdit.ui.edit_tab import POLL_SECONDS, EditTab, Update
+from mmdit.ui.language import mark, say
 from mmdit.ui.lora_pictures import Pictures
 from mmdit.ui.source_image import read_upload
 from mmdit.ui.view import View
@@ -50,7 +51,7 @@ class Shown:
         choosing: whether the next click chooses the second.
         dropped: shown in a result's place.
         job, of: id of the job that makes a result again, and that result's name.
-        news, kind: a sentence, and as what it is said; see `markup.status`.
+        news, kind: a sentence, "" for what to do first, and as what it is said; see `markup.status`.
     """
 
     text: str = ""
@@ -61,7 +62,7 @@ class Shown:
     dropped: Dropped | None = None
     job: str = ""
     of: str = ""
-    news: str = "Choose a result to see its settings."
+    news: str = ""
     kind: str = "calm"
 
 
@@ -87,28 +88,30 @@ class HistoryTab:
     def _build(self) -> None:
         with gr.Row(elem_classes="actions history-find"):
             self.search = gr.Textbox(
-                label="Search", placeholder="words, a model, a LoRA, or 2026-01-31", elem_id="history-search",
-                scale=3, min_width=280, max_length=200,
+                label=mark("Search"), placeholder=mark("words, a model, a LoRA, or 2026-01-31"),
+                elem_id="history-search", scale=3, min_width=280, max_length=200,
             )  # fmt: skip
             self.drop = gr.File(
-                label="Drop a bundle or a picture", file_types=[".zip", ".png"], height=92,
+                label=mark("Drop a bundle or a picture"), file_types=[".zip", ".png"], height=92,
                 elem_id="history-open", scale=2, min_width=260,
             )  # fmt: skip
         self.gallery = gr.HTML("", js_on_load=markup.STRIP_SCRIPT, elem_id="history-gallery")
         with gr.Row(elem_classes="actions history-pages"):
-            self.newer = gr.Button("Newer", elem_id="history-newer", scale=0, min_width=88)
+            self.newer = gr.Button(mark("Newer"), elem_id="history-newer", scale=0, min_width=88)
             self.pages = gr.HTML("", elem_id="history-pages")
-            self.older = gr.Button("Older", elem_id="history-older", scale=0, min_width=88)
+            self.older = gr.Button(mark("Older"), elem_id="history-older", scale=0, min_width=88)
         self.status = gr.HTML("", elem_id="history-status")
         with gr.Row(equal_height=False, elem_classes="columns"):
             with gr.Column(scale=7, min_width=320):
                 self.stage = gr.HTML(history_markup.nothing_chosen(), elem_id="history-stage")
                 with gr.Row(elem_classes="actions"):
-                    self.use = gr.Button("Use these settings", variant="primary", elem_id="history-use", min_width=150)
-                    self.again = gr.Button("Reproduce", elem_id="history-reproduce", min_width=120)
-                    self.cancel = gr.Button("Cancel", elem_id="history-cancel", min_width=100, visible=False)
-                    self.compare = gr.Button("Compare with another", elem_id="history-compare", min_width=170)
-                    self.export = gr.Button("Export bundle", elem_id="history-export", min_width=130)
+                    self.use = gr.Button(
+                        mark("Use these settings"), variant="primary", elem_id="history-use", min_width=150
+                    )
+                    self.again = gr.Button(mark("Reproduce"), elem_id="history-reproduce", min_width=120)
+                    self.cancel = gr.Button(mark("Cancel"), elem_id="history-cancel", min_width=100, visible=False)
+                    self.compare = gr.Button(mark("Compare with another"), elem_id="history-compare", min_width=170)
+                    self.export = gr.Button(mark("Export bundle"), elem_id="history-export", min_width=130)
                 self.link = gr.HTML("", elem_id="history-link")
             with gr.Column(scale=5, min_width=320):
                 self.details = gr.HTML("", elem_id="history-details")
@@ -151,18 +154,18 @@ class HistoryTab:
     def choose(self, shown: Shown, name: str) -> Update:
         """Show a result, or compare it with the one on show."""
         if self.history.find(name) is None:
-            return self.draw(replace(shown, news=GONE, kind="error"))
+            return self.draw(replace(shown, news=say(GONE), kind="error"))
         if shown.choosing and name != shown.name:
-            news = "Drag the divider to compare the two."
+            news = say("Drag the divider to compare the two.")
             return self.draw(replace(shown, second=name, choosing=False, news=news, kind="done"))
-        news = "One of your results"
+        news = say("One of your results")
         return self.draw(replace(shown, name=name, second="", choosing=False, dropped=None, news=news, kind="done"))
 
     def choose_second(self, shown: Shown) -> Update:
         """Let the next click choose what to compare with; or no longer."""
         if shown.choosing or shown.second:
-            return self.draw(replace(shown, choosing=False, second="", news="One of your results", kind="done"))
-        return self.draw(replace(shown, choosing=True, news="Choose the second result above.", kind="calm"))
+            return self.draw(replace(shown, choosing=False, second="", news=say("One of your results"), kind="done"))
+        return self.draw(replace(shown, choosing=True, news=say("Choose the second result above."), kind="calm"))
 
     def _open(self, shown: Shown, path: str | None) -> Update:
         return {**self.open(shown, path), self.drop: None}
@@ -175,12 +178,12 @@ class HistoryTab:
                 raise ValueError("that file was not uploaded; drop it on the page")
             if file.suffix.lower() == ".zip":
                 entry = import_bundle(file, self.history)
-                news = " ".join(["The bundle is open, as your newest result.", *self.history.trim()])
+                news = " ".join([say("The bundle is open, as your newest result."), *self.history.trim()])
                 return self.draw(Shown(name=entry.name, job=shown.job, of=shown.of, news=news, kind="done"))
             dropped = self._read_picture(file)
         except (ValueError, OSError) as error:
             return self.draw(replace(shown, news=self._told(error), kind="error"))
-        news = "A picture made with the studio. It holds its settings, but not the pictures that it was made from."
+        news = say("A picture made with the studio. It holds its settings, but not the pictures that it was made from.")
         return self.draw(replace(shown, name="", second="", choosing=False, dropped=dropped, news=news, kind="done"))
 
     def _read_picture(self, file: Path) -> Dropped:
@@ -217,7 +220,7 @@ class HistoryTab:
         self._exports = [*(kept for kept in self._exports if kept != file), file]
         while len(self._exports) > KEPT_EXPORTS:
             self._exports.pop(0).unlink(missing_ok=True)
-        shown = replace(shown, news="The bundle holds the picture, its sources, settings and maps.", kind="done")
+        shown = replace(shown, news=say("The bundle holds the picture, its sources, settings and maps."), kind="done")
         return {self.shown: shown, self.status: self._said(shown), self.link: history_markup.link(file)}
 
     def reproduce(self, shown: Shown) -> Update:
@@ -250,7 +253,7 @@ class HistoryTab:
             return {self.status: self._said(shown)}
         ended = replace(shown, job="", of="", kind="error")
         if job is None or job.snapshot.state is JobState.CANCELLED:
-            return self.draw(replace(ended, news="Cancelled. Nothing was saved.", kind="calm"))
+            return self.draw(replace(ended, news=say("Cancelled. Nothing was saved."), kind="calm"))
         made, kept = job.snapshot.entry, self.history.find(shown.of)
         if made is None or kept is None:
             return self.draw(replace(ended, news=_sentence(job.snapshot.error or GONE)))
@@ -282,7 +285,9 @@ class HistoryTab:
             self.use: gr.update(interactive=here or shown.dropped is not None),
             self.again: gr.update(interactive=(here or shown.dropped is not None) and not active),
             self.cancel: gr.update(visible=active),
-            self.compare: gr.update(value="Stop comparing" if comparing else "Compare with another", interactive=here),
+            self.compare: gr.update(
+                value=say("Stop comparing") if comparing else say("Compare with another"), interactive=here
+            ),
             self.export: gr.update(interactive=here),
             self.timer: gr.Timer(active=active),
         }
@@ -291,12 +296,14 @@ class HistoryTab:
         """The status line."""
         job = self.jobs.find(shown.job)
         if job is None or job.snapshot.state.finished:
-            return markup.status(shown.news or "Ready.", shown.kind)
+            first = say("Ready.") if shown.name else say("Choose a result to see its settings.")
+            return markup.status(shown.news or first, shown.kind)
         now = job.snapshot
         if now.state is JobState.WAITING:
-            return markup.status("Making it again: other edits are first…", "busy")
+            return markup.status(say("Making it again: other edits are first…"), "busy")
         share = now.step / now.steps if now.steps else None
-        return markup.status("Making it again…", "busy", share, f"step {now.step} of {now.steps}" if now.steps else "")
+        done = say("Step {step} of {steps}", step=now.step, steps=now.steps) if now.steps else ""
+        return markup.status(say("Making it again…"), "busy", share, done)
 
     def _told(self, error: Exception) -> str:
         """What went wrong as a sentence without this machine's folders."""
@@ -322,8 +329,8 @@ class HistoryTab:
         if entry is None:
             return history_markup.nothing_chosen()
         if second is not None:
-            names = ("First result", "Second result")
-            return markup.compare(entry.result, second.result, _size(entry), names)
+            tags, names = ("First", "Second"), ("First result", "Second result")
+            return markup.compare(entry.result, second.result, _size(entry), tags, names)
         return markup.compare(entry.source, entry.result, _size(entry))
 
     def _details(self, shown: Shown, entry: Entry | None) -> str:
@@ -332,7 +339,7 @@ class HistoryTab:
         if entry is None:
             return ""
         sources = [(self._pictures.small(source, SMALL), source) for source in entry.sources]
-        return history_markup.details(entry.settings, f"{entry.result.name}, {entry.made:%d %b %Y, %H:%M}", sources)
+        return history_markup.details(entry.settings, f"{entry.result.name}, {history_markup.made_at(entry)}", sources)
 
 
 def _outcome(made: Entry, kept: Entry) -> str:

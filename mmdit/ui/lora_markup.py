@@ -11,6 +11,7 @@ from html import escape
 
 from mmdit.lora.inspect import LoraReport
 from mmdit.lora.presets import Preset
+from mmdit.ui.language import say
 from mmdit.ui.lora_shelf import HIGHEST, LOWEST, STEP, shown
 
 ARROW_UP, ARROW_DOWN, CROSS = "M4 10l4-4 4 4", "M4 6l4 4 4-4", "M4 4l8 8M12 4l-8 8"
@@ -49,8 +50,12 @@ def card(key: str, preset: Preset, picture: str, suits: bool) -> str:
     """
     found_by = " ".join((preset.title, preset.name, preset.description, preset.family, preset.base, preset.trigger))
     face = f'<img src="{escape(picture)}" alt="" loading="lazy">' if picture else _initials(preset.title)
-    foot = f"weight {shown(preset.weight)}" if suits else f"for {preset.base or preset.family}"
-    needs = "" if suits else f'<span class="needs">{escape(preset.needs or f"Needs a {preset.family} model.")}</span>'
+    if suits:
+        foot, needs = say("weight {weight}", weight=shown(preset.weight)), ""
+    else:
+        foot = say("for {model}", model=preset.base or preset.family)
+        wanted = preset.needs or say("Needs a {family} model.", family=preset.family)
+        needs = f'<span class="needs">{escape(wanted)}</span>'
     about = f'<span class="about">{escape(preset.description)}</span>' if preset.description else ""
     state = 'aria-pressed="false"' if suits else 'aria-disabled="true"'
     return (
@@ -66,9 +71,9 @@ def problems(sentences: Sequence[str]) -> str:
     """Presets that can't be used; nothing when there are none."""
     if not sentences:
         return ""
-    count = "One preset" if len(sentences) == 1 else f"{len(sentences)} presets"
+    one, many = say("One preset can’t be used"), say("{count} presets can’t be used", count=len(sentences))
     items = "".join(f"<li>{escape(sentence)}</li>" for sentence in sentences)
-    return f"<details><summary>{count} can’t be used</summary><ul>{items}</ul></details>"
+    return f"<details><summary>{one if len(sentences) == 1 else many}</summary><ul>{items}</ul></details>"
 
 
 def _initials(title: str) -> str:
@@ -85,20 +90,26 @@ def row(of: Row) -> str:
     title = escape(of.title)
     told = re.sub(r"\W+", "-", of.title).casefold() == of.name or of.title == of.name
     subtitle = "" if told else f'<span class="name">{escape(of.name)}</span>'
+    tools = (
+        _tool("up", ARROW_UP, say("Move {title} up", title=title)),
+        _tool("down", ARROW_DOWN, say("Move {title} down", title=title)),
+        _tool("remove", CROSS, say("Remove {title}", title=title)),
+    )
     return (
-        f'<div class="head"><span class="title">{title}</span>{subtitle}<span class="tools">'
-        f"{_tool('up', ARROW_UP, f'Move {title} up')}{_tool('down', ARROW_DOWN, f'Move {title} down')}"
-        f"{_tool('remove', CROSS, f'Remove {title}')}</span></div>"
+        f'<div class="head"><span class="title">{title}</span>{subtitle}'
+        f'<span class="tools">{"".join(tools)}</span></div>'
         f'<div class="weigh"><input type="range" class="slider" min="{low:g}" max="{high:g}" step="{STEP:g}" '
-        f'aria-label="Weight of {title}"><input type="text" class="number" inputmode="decimal" autocomplete="off" '
-        f'aria-label="Weight of {title} as a number"></div>{_blocks_note()}{truth(of)}{_words(of.preset)}'
+        f'aria-label="{say("Weight of {title}", title=title)}">'
+        '<input type="text" class="number" inputmode="decimal" autocomplete="off" '
+        f'aria-label="{say("Weight of {title} as a number", title=title)}"></div>'
+        f"{_blocks_note()}{truth(of)}{_words(of.preset)}"
     )
 
 
 def truth(of: Row, details_open: bool = False) -> str:
     """What would be applied: the verdict, the numbers, and what is lost."""
     if of.report is None:
-        fetch = '<button type="button" class="small fetch">Fetch it now</button>' if of.can_fetch else ""
+        fetch = f'<button type="button" class="small fetch">{say("Fetch it now")}</button>' if of.can_fetch else ""
         kind = "absent" if of.can_fetch else "refused"
         return f'<div class="truth {kind}"><p class="verdict">{_sentence(of.problem)}</p>{fetch}</div>'
     report = of.report
@@ -111,24 +122,25 @@ def truth(of: Row, details_open: bool = False) -> str:
 
 def _verdict(report: LoraReport) -> str:
     if report.whole:
-        return '<p class="verdict">Applies whole</p>'
-    text = f'<p class="verdict">Refused: {escape(report.refusal())}.</p>'
+        return f'<p class="verdict">{say("Applies whole")}</p>'
+    text = f'<p class="verdict">{say("Refused:")} {escape(report.refusal())}.</p>'
     if not report.targets:
         return text
-    count = f"{len(report.targets)} of {_total(report)} targets"
+    count = say("{fitting} of {all} targets", fitting=len(report.targets), all=_total(report))
+    accepted = say("Applies in part: {count}; the rest of the file is left out.", count=count)
     return (
-        f'<p class="verdict accepted">Applies in part: {count}; the rest of the file is left out.</p>{text}'
-        f'<label class="partial"><input type="checkbox"> Apply what fits ({count})</label>'
+        f'<p class="verdict accepted">{accepted}</p>{text}'
+        f'<label class="partial"><input type="checkbox"> {say("Apply what fits ({count})", count=count)}</label>'
     )
 
 
 def _facts(report: LoraReport) -> str:
     touched = sum(1 for block in report.blocks if block.matched)
     facts = {
-        "Targets": f"{len(report.targets)} of {_total(report)}",
-        "Blocks": str(touched),
-        "Rank": _range(report.ranks),
-        "Scale α/r × weight": f'{_range(report.scales)} <span class="effect"></span>',
+        say("Targets"): say("{step} of {steps}", step=len(report.targets), steps=_total(report)),
+        say("Blocks"): str(touched),
+        say("Rank"): _range(report.ranks),
+        say("Scale α/r × weight"): f'{_range(report.scales)} <span class="effect"></span>',
     }
     listed = "".join(f"<div><dt>{name}</dt><dd>{text}</dd></div>" for name, text in facts.items())
     scales = escape(json.dumps(list(report.scales[:1] + report.scales[-1:])))
@@ -141,9 +153,13 @@ def _strip(report: LoraReport) -> str:
     for block in report.blocks:
         lost = block.missing + block.mismatched + block.unknown
         kind = "none" if not block.matched else "some" if lost else "all"
-        numbers = ((block.matched, "matched"), (block.missing, "missing"), (block.mismatched, "of another shape"),
-                   (block.unknown, "unknown"))  # fmt: skip
-        text = ", ".join(f"{count} {what}" for count, what in numbers if count)
+        numbers = {
+            say("{count} matched", count=block.matched): block.matched,
+            say("{count} missing", count=block.missing): block.missing,
+            say("{count} of another shape", count=block.mismatched): block.mismatched,
+            say("{count} unknown", count=block.unknown): block.unknown,
+        }
+        text = ", ".join(said for said, count in numbers.items() if count)
         cells.append(f'<i class="{kind}" title="{escape(block.block)}: {text}"></i>')
     return f'<div class="strip-of-blocks" aria-hidden="true">{"".join(cells)}</div>'
 
@@ -152,20 +168,23 @@ def _left_out(report: LoraReport) -> str:
     left = [name for name in report.missing if name not in report.incomplete]
     if not left:
         return ""
-    return f'<p class="note">The file leaves out {len(left)} that other blocks have: {escape(_some(left))}.</p>'
+    text = say("The file leaves out {count} that other blocks have: {names}.", count=len(left), names=_some(left))
+    return f'<p class="note">{escape(text)}</p>'
 
 
 def _details(report: LoraReport, is_open: bool) -> str:
-    about = f"{report.format} · {report.dtype} · {_bytes(report.bytes)} · looks like {report.family}: {report.evidence}"
+    like = say("looks like {family}", family=report.family)
+    about = f"{report.format} · {report.dtype} · {_bytes(report.bytes)} · {like}: {report.evidence}"
     lists = "".join(
         f"<p><b>{label}</b> {escape(_some(names, 12))}</p>"
         for label, names in (
-            ("Half a pair:", report.incomplete), ("Another shape:", report.mismatched), ("Unknown:", report.unknown),
+            (say("Half a pair:"), report.incomplete), (say("Another shape:"), report.mismatched),
+            (say("Unknown:"), report.unknown),
         )
         if names
     )  # fmt: skip
     return (
-        f"<details{' open' if is_open else ''}><summary>By block</summary><p>{_sentence(about)}</p>{lists}"
+        f"<details{' open' if is_open else ''}><summary>{say('By block')}</summary><p>{_sentence(about)}</p>{lists}"
         f'<pre tabindex="0">{escape(report.table())}</pre></details>'
     )
 
@@ -173,23 +192,25 @@ def _details(report: LoraReport, is_open: bool) -> str:
 def _words(preset: Preset | None) -> str:
     if preset is None:
         return ""
-    hints = [f"trigger: “{preset.trigger}”"] if preset.trigger else []
-    hints += [f"made for {preset.steps} step{'s' if preset.steps > 1 else ''}"] if preset.steps else []
-    hints += [f"guidance {preset.guidance:g}"] if preset.guidance is not None else []
+    hints = [say("trigger: “{trigger}”", trigger=preset.trigger)] if preset.trigger else []
+    if preset.steps:
+        hints.append(say("made for 1 step") if preset.steps == 1 else say("made for {steps} steps", steps=preset.steps))
+    hints += [say("guidance {guidance}", guidance=f"{preset.guidance:g}")] if preset.guidance is not None else []
     chips = "".join(
-        f'<button type="button" class="chip" data-words="{place}" title="Put it into the instruction">'
+        f'<button type="button" class="chip" data-words="{place}" title="{say("Put it into the instruction")}">'
         f"{escape(words)}</button>"
         for place, words in enumerate(preset.instructions)
     )
     if not chips and not hints:
         return ""
-    label = "Use its words" if chips else ""
+    label = say("Use its words") if chips else ""
     hint = f'<span class="hint">{escape(" · ".join(hints))}</span>' if hints else ""
     return f'<div class="words"><span class="label">{label}</span>{hint}<div class="chips">{chips}</div></div>'
 
 
 def _blocks_note() -> str:
-    return '<p class="note per-block" hidden>With weights of its own for each block, as its result had them.</p>'
+    text = say("With weights of its own for each block, as its result had them.")
+    return f'<p class="note per-block" hidden>{text}</p>'
 
 
 def _tool(action: str, path: str, label: str) -> str:
@@ -206,11 +227,11 @@ def inspected(of: Row) -> str:
     """What a dropped file holds, with the table open, to be added or put away."""
     title = escape(of.name)
     add = "" if of.report is None or not of.report.targets else (
-        '<button type="button" class="small primary add">Add to the stack</button>'
+        f'<button type="button" class="small primary add">{say("Add to the stack")}</button>'
     )  # fmt: skip
     return (
         f'<div class="head"><span class="title">{title}</span></div>{truth(of, details_open=True)}'
-        f'<div class="buttons">{add}<button type="button" class="small close">Close</button></div>'
+        f'<div class="buttons">{add}<button type="button" class="small close">{say("Close")}</button></div>'
     )
 
 
@@ -230,7 +251,7 @@ def _range(values: Sequence[float]) -> str:
 
 
 def _some(names: Sequence[str], most: int = NAMED) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+    return ", ".join(names[:most]) + (say(" and {count} more", count=len(names) - most) if len(names) > most else "")
 
 
 def _bytes(count: int) -> str:

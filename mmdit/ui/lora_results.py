@@ -20,6 +20,7 @@ from mmdit.attention.overlay import DIVERGING, colour_table, overlay
 from mmdit.runtime.history import Entry
 from mmdit.runtime.job import Job, JobSnapshot
 from mmdit.ui import markup
+from mmdit.ui.language import say
 from mmdit.ui.lora_compare import (
     ALL_WORDS,
     Series,
@@ -107,7 +108,7 @@ class SeriesBook:
                 head, beside = self._beside(run, now.entries, word)
             beside += [""] * (len(cells) - len(beside))
             figures = "".join(
-                f'<figure class="made"><div class="pair">{cell}{other}</div><figcaption>{escape(of.caption)}'
+                f'<figure class="made"><div class="pair">{cell}{other}</div><figcaption>{escape(say(of.caption))}'
                 "</figcaption></figure>"
                 for of, cell, other in zip(run.series.variants, cells, beside, strict=True)
             )
@@ -169,12 +170,15 @@ class SeriesBook:
             with Image.open(entry.result) as opened:
                 picture = opened.convert("RGB")
             if place == 0:
-                made, label = overlay(picture.resize(_fit(picture)), found.base, float(found.base.max())), "attention"
+                made, label = (
+                    overlay(picture.resize(_fit(picture)), found.base, float(found.base.max())),
+                    say("attention"),
+                )
             else:
                 made = difference_picture(picture, difference, found.limit)
-                label = f"change up to {_percent(float(np.abs(difference).max()))}"
+                label = say("change up to {share}", share=_percent(float(np.abs(difference).max())))
             url = self._pictures.keep(f"{stem}.{tag}.{place}.jpg", made)
-            text = f"{run.series.variants[place].caption}: {label}"
+            text = f"{say(run.series.variants[place].caption)}: {label}"
             beside.append(
                 f'<div class="difference"><img src="{escape(url)}" alt="{escape(text)}">'
                 f"<span>{escape(label)}</span></div>"
@@ -207,10 +211,11 @@ def _load(entry: Entry) -> AttentionMaps:
 
 
 def _picture(entry: Entry, variant: Variant, small: str) -> str:
+    caption = escape(say(variant.caption))
     return (
         f'<button type="button" class="result" data-entry="{escape(entry.name)}" '
-        f'data-full="{escape(markup.file_url(entry.result))}" data-caption="{escape(variant.caption)}" '
-        f'aria-label="{escape(variant.caption)}: show it larger"><img src="{escape(small)}" alt=""></button>'
+        f'data-full="{escape(markup.file_url(entry.result))}" data-caption="{caption}" '
+        f'aria-label="{say("{caption}: show it larger", caption=caption)}"><img src="{escape(small)}" alt=""></button>'
     )
 
 
@@ -238,17 +243,19 @@ def _grid(series: Series, cells: Sequence[str]) -> str:
 
 def _word_line(found: _Differences) -> str:
     options = "".join(
-        f'<option value="{escape(word)}"{" selected" if word == found.word else ""}>{escape(word or "all words")}'
+        f'<option value="{escape(word)}"{" selected" if word == found.word else ""}>{escape(word or say("all words"))}'
         "</option>"
         for word in (*found.words, ALL_WORDS)
     )
     stops = ", ".join(f"rgb({r} {g} {b})" for r, g, b in colour_table(DIVERGING)[::32].tolist())
     end = _percent(found.limit)
+    note = say("Where the picture reads the word less (blue) or more (red) than without.")
     return (
-        f'<div class="word-line"><label>Attention to <select class="word" aria-label="Word">{options}</select></label>'
+        f'<div class="word-line"><label>{say("Attention to")} '
+        f'<select class="word" aria-label="{say("Word")}">{options}</select></label>'
         f'<span class="scale"><span>−{end}</span><i style="background: linear-gradient(90deg, {stops})"></i>'
         f"<span>+{end}</span></span>"
-        '<span class="note">Where the picture reads the word less (blue) or more (red) than without.</span></div>'
+        f'<span class="note">{note}</span></div>'
     )
 
 

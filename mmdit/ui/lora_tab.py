@@ -17,6 +17,7 @@ from mmdit.lora.inspect import LoraError
 from mmdit.runtime.jobs import Jobs, QueueFullError
 from mmdit.ui import lora_markup, markup
 from mmdit.ui.edit_tab import POLL_SECONDS, EditTab, Update
+from mmdit.ui.language import mark
 from mmdit.ui.lora_compare import Series, comparison, requests, weight_grid
 from mmdit.ui.lora_pictures import Pictures
 from mmdit.ui.lora_results import SeriesBook
@@ -111,7 +112,7 @@ class LoraTab:
         panel.stack.render()
         with gr.Row(elem_classes="actions series"):
             self.status = gr.HTML("", elem_id="series-status")
-            self.cancel = gr.Button("Cancel", visible=False, elem_id="series-cancel", scale=0, min_width=110)
+            self.cancel = gr.Button(mark("Cancel"), visible=False, elem_id="series-cancel", scale=0, min_width=110)
         self.results = gr.HTML(
             {"job": "", "title": "", "html": ""},
             html_template=_text("results.html"), css_template=_text("results.css"), js_on_load=_text("results.js"),

@@ -12,6 +12,8 @@ from urllib.parse import quote
 
 from PIL import Image
 
+from mmdit.ui.language import mark, say
+
 STRIP_SCRIPT = """
 element.addEventListener('click', event => {
   const item = event.target.closest('[data-name]');
@@ -25,8 +27,8 @@ element.addEventListener('click', event => {
 """
 MODEL_SCRIPT = "watch('value', () => document.dispatchEvent(new Event('mmdit-model')));"
 """For the header: tells the page's own components that another model is in use."""
-NO_LORAS = '<button type="button" class="lora-line" data-count="0">No LoRAs · add a look</button>'
-"""Until `lora_web/line.js` knows better."""
+NO_LORAS = f'<button type="button" class="lora-line" data-count="0">{mark("No LoRAs · add a look")}</button>'
+"""Until `edit_web/line.js` knows better."""
 
 LOGO = (
     '<svg class="logo" viewBox="0 0 32 32" aria-hidden="true"><rect x="2" y="2" width="28" height="28" rx="8"/>'
@@ -56,8 +58,8 @@ def header(model: str, number: int = 1) -> str:
     """
     return (
         f'<header class="studio-header">{LOGO}<div><h1>MMDiT Studio</h1>'
-        "<p>Edit a picture by saying what to change. It never leaves this machine.</p></div>"
-        f'<span class="model" data-number="{number}" title="The model in use">{escape(model)}</span></header>'
+        f"<p>{say('Edit a picture by saying what to change. It never leaves this machine.')}</p></div>"
+        f'<span class="model" data-number="{number}" title="{say("The model in use")}">{escape(model)}</span></header>'
     )
 
 
@@ -98,10 +100,15 @@ def hint(text: str) -> str:
     return f'<p class="hint">{escape(text)}</p>'
 
 
+def section(title: str) -> str:
+    """A heading; its text is not escaped, so that it can be a mark."""
+    return f'<h2 class="section">{title}</h2>'
+
+
 def nothing_yet() -> str:
     return (
-        '<div class="stage empty"><div><strong>Your edited picture appears here</strong>'
-        "<span>Add a picture, say what to change, press Enter.</span></div></div>"
+        f'<div class="stage empty"><div><strong>{say("Your edited picture appears here")}</strong>'
+        f"<span>{say('Add a picture, say what to change, press Enter.')}</span></div></div>"
     )
 
 
@@ -111,27 +118,32 @@ def in_progress(size: tuple[int, int], preview: Image.Image | None) -> str:
     if preview is None:
         return f'<div class="stage waiting" style="{shape}"></div>'
     return (
-        f'<div class="stage preview" style="{shape}"><img src="{data_uri(preview)}" alt="Preview">'
-        '<span class="tag right">Preview</span></div>'
+        f'<div class="stage preview" style="{shape}"><img src="{data_uri(preview)}" alt="{say("Preview")}">'
+        f'<span class="tag right">{say("Preview")}</span></div>'
     )
 
 
 def compare(
-    before: Path, after: Path, size: tuple[int, int], names: tuple[str, str] = ("Before the edit", "After the edit")
+    before: Path,
+    after: Path,
+    size: tuple[int, int],
+    tags: tuple[str, str] = ("Before", "After"),
+    names: tuple[str, str] = ("Before the edit", "After the edit"),
 ) -> str:
     """Two pictures, one over the other, with a divider to drag; one of another size is fitted into ``size``.
 
     Args:
-        names: of the two; of each, the first word is shown on it.
+        tags: shown on the two.
+        names: of the two, for those who don't see them.
     """
-    tags = [name.partition(" ")[0] for name in names]
+    tags, names = [escape(say(tag)) for tag in tags], [escape(say(name)) for name in names]
+    label = say("Compare {one} and {other}", one=tags[0], other=tags[1])
     return (
         f'<div class="stage compare" style="{_shape(size)}">'
-        f'<img src="{file_url(after)}" alt="{escape(names[1])}" class="after">'
-        f'<img src="{file_url(before)}" alt="{escape(names[0])}" class="before">'
-        f'<span class="tag left">{escape(tags[0])}</span><span class="tag right">{escape(tags[1])}</span>'
-        f'<input type="range" min="0" max="100" step="0.1" value="50" aria-label="Compare {escape(tags[0].lower())} '
-        f'and {escape(tags[1].lower())}"'
+        f'<img src="{file_url(after)}" alt="{names[1]}" class="after">'
+        f'<img src="{file_url(before)}" alt="{names[0]}" class="before">'
+        f'<span class="tag left">{tags[0]}</span><span class="tag right">{tags[1]}</span>'
+        f'<input type="range" min="0" max="100" step="0.1" value="50" aria-label="{label}"'
         " oninput=\"this.parentElement.style.setProperty('--cut', this.value + '%')\">"
         '<div class="divider"></div></div>'
     )

@@ -18,6 +18,7 @@ from mmdit.families.memory import CHOICES
 from mmdit.runtime.jobs import Jobs
 from mmdit.runtime.model_slot import ModelChoice, ModelSnapshot, ModelState
 from mmdit.ui import markup, model_markup
+from mmdit.ui.language import mark
 
 LOOK_SECONDS = 1.0
 LONGEST_NAME = 1000
@@ -43,7 +44,7 @@ class ModelTab:
         self.status = gr.HTML("", elem_id="model-status")
         if can_change:
             self._build_choice()
-        gr.HTML('<h2 class="section">What there is</h2>')
+        gr.HTML(markup.section(mark("What there is")))
         self.table = gr.HTML("", js_on_load=markup.STRIP_SCRIPT, elem_id="models")
         self.drawn = gr.State(())
         quiet = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
@@ -58,25 +59,25 @@ class ModelTab:
 
     def _build_choice(self) -> None:
         with gr.Row(elem_classes="actions"):
-            self.unload = gr.Button("Unload", elem_id="unload", scale=0, min_width=140)
-        gr.HTML('<h2 class="section">Load another one</h2>')
+            self.unload = gr.Button(mark("Unload"), elem_id="unload", scale=0, min_width=140)
+        gr.HTML(markup.section(mark("Load another one")))
         with gr.Row():
             self.name = gr.Textbox(
-                label="Model", max_length=LONGEST_NAME, elem_id="model-name", scale=4, min_width=240,
-                placeholder="name, folder, or org/name on the hub",
+                label=mark("Model"), max_length=LONGEST_NAME, elem_id="model-name", scale=4, min_width=240,
+                placeholder=mark("name, folder, or org/name on the hub"),
             )  # fmt: skip
             self.memory = gr.Dropdown(
-                list(CHOICES), value="auto", label="Memory", elem_id="model-memory", scale=1, min_width=140,
-                info="auto takes the best that fits",
+                list(CHOICES), value="auto", label=mark("Memory"), elem_id="model-memory", scale=1, min_width=140,
+                info=mark("auto takes the best that fits"),
             )  # fmt: skip
         self.terms = gr.HTML("", elem_id="model-terms")
         self.consent = gr.Checkbox(
-            label="I have read its licence and keep to it", value=False, visible=False, elem_id="model-consent",
+            label=mark("I have read its licence and keep to it"), value=False, visible=False, elem_id="model-consent",
             container=False,
         )  # fmt: skip
         self.refusal = gr.HTML("", elem_id="model-refusal")
         with gr.Row(elem_classes="actions"):
-            self.load = gr.Button("Load", variant="primary", elem_id="load", scale=0, min_width=140)
+            self.load = gr.Button(mark("Load"), variant="primary", elem_id="load", scale=0, min_width=140)
 
     def _wire_choice(self, shown: list[Any], quiet: dict[str, Any]) -> None:
         described = [self.terms, self.consent, self.refusal]

@@ -25,6 +25,7 @@ from mmdit.ui.explorer import ExplorerTab
 from mmdit.ui.explorer_payload import Shelf
 from mmdit.ui.history_tab import HistoryTab
 from mmdit.ui.intake import OwnFilesOnly, Studio
+from mmdit.ui.language import SpokenLanguage, head, mark, translations
 from mmdit.ui.lora_shelf import LoraShelf
 from mmdit.ui.lora_tab import LoraPanel, LoraTab
 from mmdit.ui.model_tab import ModelTab
@@ -76,15 +77,15 @@ def _build(jobs: Jobs, model: ModelEntry, presets: Presets, folder: Path) -> gr.
         header = gr.HTML(markup.header(model.name), js_on_load=markup.MODEL_SCRIPT)
         panel = LoraPanel(shelf, jobs, folder)
         with gr.Tabs(elem_id="tabs") as tabs:
-            with gr.Tab("Edit", id="edit"):
+            with gr.Tab(mark("Edit"), id="edit"):
                 edit = EditTab(page, jobs, model, EXAMPLES, shelf, panel.stack, recordings)
-            with gr.Tab("LoRA", id="loras"):
+            with gr.Tab(mark("LoRA"), id="loras"):
                 LoraTab(page, tabs, edit, panel, folder)
-            with gr.Tab("Look inside", id="inside") as inside:
+            with gr.Tab(mark("Look inside"), id="inside") as inside:
                 explorer = ExplorerTab(page, recordings)
-            with gr.Tab("History", id="history") as history:
+            with gr.Tab(mark("History"), id="history") as history:
                 HistoryTab(history, tabs, edit, folder, Path(get_upload_folder()))
-            with gr.Tab("Model", id="model") as about:
+            with gr.Tab(mark("Model"), id="model") as about:
                 ModelTab(page, about, jobs, model, header, can_change="SPACE_ID" not in os.environ)
         Api(jobs, edit.model_in_use, shelf)
         quiet = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
@@ -104,6 +105,8 @@ def _launch(page: gr.Blocks, folders: list[Path], host: str, port: int) -> str:
             theme=_theme(),
             css_paths=STYLE,
             js=CONTROL_ENTER,
+            head=head(),
+            i18n=translations(),
             allowed_paths=[str(folder) for folder in folders],
             max_file_size=MAX_UPLOAD,
             footer_links=["api"],
@@ -112,7 +115,7 @@ def _launch(page: gr.Blocks, folders: list[Path], host: str, port: int) -> str:
             ssr_mode=False,
             pwa=False,
             enable_monitoring=False,
-            app_kwargs={"middleware": [Middleware(OwnFilesOnly)]},
+            app_kwargs={"middleware": [Middleware(OwnFilesOnly), Middleware(SpokenLanguage)]},
             mcp_server=importlib.util.find_spec("mcp") is not None,
             quiet=True,
             prevent_thread_lock=True,

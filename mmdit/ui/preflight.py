@@ -9,6 +9,7 @@ from mmdit.lora.header import LoraError
 from mmdit.runtime.jobs import Jobs
 from mmdit.runtime.pace import Expected, work_of
 from mmdit.ui import markup
+from mmdit.ui.language import say
 from mmdit.ui.lora_shelf import Chosen, LoraShelf
 
 if TYPE_CHECKING:  # see jobs.py
@@ -28,10 +29,13 @@ class Preflight:
         """HTML for a request and how many pictures it is to make. Raises EditError: a value out of range."""
         given = request.images[0].size
         size = request.size or given
-        told = [f"The result will be {_size(size)} pixels{', as the picture is' if size == given else ''}."]
+        if size == given:
+            told = [say("The result will be {size} pixels, as the picture is.", size=_size(size))]
+        else:
+            told = [say("The result will be {size} pixels.", size=_size(size))]
         editor, model = self._jobs.editor, self._jobs.model
         if editor is not None:
-            told.append(f"The model works at {_size(editor.plan(request).working)}.")
+            told.append(say("The model works at {size}.", size=_size(editor.plan(request).working)))
             expected = self._jobs.pace.expected(work_of(editor, request, model.number))
             told += [*self._matches(stack), duration(expected, pictures)]
         return markup.hint(" ".join(told))
@@ -40,27 +44,29 @@ class Preflight:
         """A sentence on each LoRA that does not apply whole, and one on those that do."""
         whole, told = 0, []
         for chosen in stack:
+            name = self._shelf.name(chosen.key)
             try:
                 report = self._shelf.report(chosen.key)
             except LoraError as error:
-                told.append(f"{self._shelf.name(chosen.key)}: {error}.")
+                told.append(f"{name}: {error}.")
                 continue
             whole += report.whole
             if not report.whole:
                 lost = len(report.missing) + len(report.mismatched) + len(report.unknown)
-                told.append(f"{self._shelf.name(chosen.key)} applies in part: {lost} of its modules do not.")
-        return [*told, f"{whole} LoRA{'s apply' if whole > 1 else ' applies'} whole."] if whole else told
+                told.append(say("{name} applies in part: {count} of its modules do not.", name=name, count=lost))
+        return [*told, say("LoRAs that apply whole: {count}.", count=whole)] if whole else told
 
 
 def duration(expected: Expected | None, pictures: int) -> str:
-    """In words."""
+    """How long an edit should take, in words."""
     if expected is None:
-        return "How long it takes is known after the first edit."
+        return say("How long it takes is known after the first edit.")
     least, most = (_seconds(seconds * pictures) for seconds in (expected.least, expected.most))
-    many = f" for {pictures} pictures" if pictures > 1 else ""
-    by = "the edit before" if expected.edits == 1 else f"{expected.edits} edits before"
-    span = f"About {most}" if least == most else f"{least} to {most}"
-    return f"{span}{many} and {expected.memory / GIGABYTE:.1f} GB of memory, going by {by}."
+    return say(
+        "About {time} and {memory} GB of memory, going by {count} of the edits before.",
+        time=most if least == most else f"{least} – {most}", memory=f"{expected.memory / GIGABYTE:.1f}",
+        count=expected.edits,
+    )  # fmt: skip
 
 
 def _seconds(seconds: float) -> str:

@@ -11,6 +11,7 @@ import gradio as gr
 from gradio.components import Component
 
 from mmdit.catalog import ModelEntry
+from mmdit.ui.language import mark, say
 from mmdit.ui.source_image import SourceImage, read_upload
 
 if TYPE_CHECKING:  # see jobs.py
@@ -20,6 +21,8 @@ if TYPE_CHECKING:  # see jobs.py
 
 MOST_VARIANTS = 8
 NEUTRAL = "keep it as it is"
+REASONING = [("Edit at once", ""), ("Think first", "think"), ("Think, then look and mend", "reflect")]
+GUARD = [("Leave it", "off"), ("Measure", "measure"), ("Correct", "correct")]
 SIZE = re.compile(r"(\d{1,8})\s*[x×*, ]\s*(\d{1,8})", re.IGNORECASE)
 
 Values = dict[Component, Any]
@@ -40,81 +43,87 @@ class RequestFields:
     def build_picture(self) -> None:
         """The picture, and the instruction below it."""
         self.source = SourceImage(
-            label="Picture to edit", show_label=False, type="filepath", image_mode=None, format="png",
+            label=mark("Picture to edit"), show_label=False, type="filepath", image_mode=None, format="png",
             sources=["upload", "clipboard"], buttons=[], height=320, elem_id="source",
-            placeholder="Drop a picture here\nor click to choose one",
+            placeholder=mark("Drop a picture here\nor click to choose one"),
         )  # fmt: skip
         self.references = gr.File(
-            label="More pictures to look at", file_count="multiple", type="filepath", height=120, visible=False,
+            label=mark("More pictures to look at"), file_count="multiple", type="filepath", height=120, visible=False,
             elem_id="references",
         )  # fmt: skip
         self.instruction = gr.Textbox(
-            label="Instruction", placeholder="for example: make it black and white",
+            label=mark("Instruction"), placeholder=mark("for example: make it black and white"),
             lines=1, max_lines=4, max_length=1000, elem_id="instruction",
         )  # fmt: skip
 
     def build_options(self) -> None:
         """Everything else that can be said about an edit, most needed first."""
         self.variants = gr.Slider(
-            1, MOST_VARIANTS, 1, step=1, label="Variants", elem_id="variants", buttons=[],
-            info="Pictures to choose from, each from its own seed.",
+            1, MOST_VARIANTS, 1, step=1, label=mark("Variants"), elem_id="variants", buttons=[],
+            info=mark("Pictures to choose from, each from its own seed."),
         )  # fmt: skip
         with gr.Row():
             self.seed = gr.Number(
-                label="Seed", precision=0, minimum=0, value=None, elem_id="seed", min_width=140,
-                info="The same seed and settings make the same picture.",
+                label=mark("Seed"), precision=0, minimum=0, value=None, elem_id="seed", min_width=140,
+                info=mark("The same seed and settings make the same picture."),
             )  # fmt: skip
             self.size = gr.Textbox(
-                label="Size of the result", placeholder="as the picture", max_length=24, elem_id="size", min_width=140,
-                info="Width × height in pixels; empty for the picture's own.",
+                label=mark("Size of the result"), placeholder=mark("as the picture"), max_length=24, elem_id="size",
+                min_width=140,
+                info=mark("Width × height in pixels; empty for the picture's own."),
             )  # fmt: skip
-        self.random_seed = gr.Checkbox(label="New seed every time", value=True, elem_id="random-seed", container=False)
+        self.random_seed = gr.Checkbox(
+            label=mark("New seed every time"), value=True, elem_id="random-seed", container=False
+        )
         self._build_sampling()
         self._build_strength()
         self._build_for_some_models()
 
     def _build_sampling(self) -> None:
         steps, guidance = _sampling(self._model())
-        self.steps = gr.Slider(step=1, label="Steps", elem_id="steps", buttons=[], **steps)
-        self.guidance = gr.Slider(step=0.1, label="Guidance", elem_id="guidance", buttons=[], **guidance)
+        self.steps = gr.Slider(step=1, label=mark("Steps"), elem_id="steps", buttons=[], **steps)
+        self.guidance = gr.Slider(step=0.1, label=mark("Guidance"), elem_id="guidance", buttons=[], **guidance)
 
     def _build_strength(self) -> None:
         self.strength = gr.Slider(
-            -1, 3, 1, step=0.05, label="Strength of the instruction", elem_id="strength", buttons=[],
-            info="1 as it stands, 0 as the neutral words say, beyond 1 more than asked for.",
+            -1, 3, 1, step=0.05, label=mark("Strength of the instruction"), elem_id="strength", buttons=[],
+            info=mark("1 as it stands, 0 as the neutral words say, beyond 1 more than asked for."),
         )  # fmt: skip
         self.neutral = gr.Textbox(
-            label="Neutral words", value=NEUTRAL, max_length=1000, elem_id="neutral",
-            info="What no change is called; used when the strength is not 1.",
+            label=mark("Neutral words"), value=NEUTRAL, max_length=1000, elem_id="neutral",
+            info=mark("What no change is called; used when the strength is not 1."),
         )  # fmt: skip
 
     def _build_for_some_models(self) -> None:
         self.negative = gr.Textbox(
-            label="Not wanted", max_length=1000, visible=False, elem_id="negative",
-            info="What the picture should not show.",
+            label=mark("Not wanted"), max_length=1000, visible=False, elem_id="negative",
+            info=mark("What the picture should not show."),
         )  # fmt: skip
         self.true_guidance = gr.Slider(
-            1, 20, 4, step=0.1, label="Guidance away from it", visible=False, elem_id="true-guidance", buttons=[],
-            info="Against what is not wanted, at twice the time.",
+            1, 20, 4, step=0.1, label=mark("Guidance away from it"), visible=False, elem_id="true-guidance", buttons=[],
+            info=mark("Against what is not wanted, at twice the time."),
         )  # fmt: skip
         self.denoise = gr.Slider(
-            0.05, 1, 0.6, step=0.05, label="Repaint", visible=False, elem_id="denoise", buttons=[],
-            info="How far the picture is dissolved before it is painted anew.",
+            0.05, 1, 0.6, step=0.05, label=mark("Repaint"), visible=False, elem_id="denoise", buttons=[],
+            info=mark("How far the picture is dissolved before it is painted anew."),
         )  # fmt: skip
         self.resolution = gr.Slider(
-            256, 2048, 1024, step=32, label="Working resolution", visible=False, elem_id="resolution", buttons=[],
-            info="The model works on about its square of pixels; smaller is faster and takes less memory.",
+            256, 2048, 1024, step=32, label=mark("Working resolution"), visible=False, elem_id="resolution", buttons=[],
+            info=mark("The model works on about its square of pixels; smaller is faster and takes less memory."),
         )  # fmt: skip
         self.reasoning = gr.Dropdown(
-            [("Edit at once", ""), ("Think first", "think"), ("Think, then look and mend", "reflect")], value="",
-            label="Reasoning", visible=False, elem_id="reasoning",
+            REASONING, value="",
+            label=mark("Reasoning"), visible=False, elem_id="reasoning",
         )  # fmt: skip
         self.guard = gr.Radio(
-            [("Leave it", "off"), ("Measure", "measure"), ("Correct", "correct")], value="measure",
-            label="If the picture moves or its colours change", visible=False, elem_id="guard",
-            info="Models that paint the whole picture anew shift, scale and tint it a little.",
+            GUARD, value="measure",
+            label=mark("If the picture moves or its colours change"), visible=False, elem_id="guard",
+            info=mark("Models that paint the whole picture anew shift, scale and tint it a little."),
         )  # fmt: skip
-        self.record = gr.Checkbox(label="Record what the model looks at", value=True, elem_id="record", container=False)
+        self.record = gr.Checkbox(
+            label=mark("Record what the model looks at"), value=True, elem_id="record", container=False
+        )
+        self.reset = gr.Button(mark("Back to the defaults"), size="sm", elem_id="reset")
 
     # ---- values
 
@@ -129,6 +138,14 @@ class RequestFields:
         return [
             self.steps, self.guidance, self.references, self.negative, self.reasoning, self.true_guidance,
             self.denoise, self.resolution, self.guard,
+        ]  # fmt: skip
+
+    @property
+    def kept(self) -> list[Component]:
+        """What a browser remembers for the next time."""
+        return [
+            self.variants, self.steps, self.guidance, self.strength, self.neutral, self.reasoning, self.guard,
+            self.record,
         ]  # fmt: skip
 
     @property
@@ -188,12 +205,12 @@ class RequestFields:
             self.guidance: gr.update(**guidance),
             self.references: gr.update(visible=traits.most_pictures > 1),
             self.negative: gr.update(visible=traits.takes_negative),
-            self.reasoning: gr.update(visible=traits.reasons),
+            self.reasoning: gr.update(choices=_spoken(REASONING), visible=traits.reasons),
             **{
                 field: gr.update(visible=False) if value is None else gr.update(visible=True, value=value)
                 for field, value in optional.items()
             },
-            self.guard: gr.update(visible=traits.redraws),
+            self.guard: gr.update(choices=_spoken(GUARD), visible=traits.redraws),
         }
 
     def read(self, values: Values, traits: "Traits | None") -> "EditRequest":
@@ -241,14 +258,19 @@ class RequestFields:
         return {name: value for name, (has, value) in asked.items() if has}
 
 
+def _spoken(choices: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Choices in the language of the page, which Gradio's own i18n leaves as they are."""
+    return [(say(text), value) for text, value in choices]
+
+
 def _sampling(model: ModelEntry) -> tuple[dict[str, Any], dict[str, Any]]:
     """Range, default and explanation of steps and of guidance."""
     if model.pipeline is None:
-        steps = (20, "One is the most exact with this editor; with more, the picture comes in stages.")
-        guidance = (5, "1 is none, and what the editor was measured at; other values take twice the time.")
+        steps = (20, mark("One is the most exact with this editor; with more, the picture comes in stages."))
+        guidance = (5, mark("1 is none, and what the editor was measured at; other values take twice the time."))
     else:
-        steps = (100, f"More take longer; {model.steps} is the model's default.")
-        guidance = (20, f"How closely the words are followed; {model.guidance:g} is the model's default.")
+        steps = (100, f"{mark('More take longer; the model’s default:')} {model.steps}")
+        guidance = (20, f"{mark('How closely the words are followed; the model’s default:')} {model.guidance:g}")
     return (
         {"minimum": 1, "maximum": steps[0], "value": model.steps, "info": steps[1]},
         {"minimum": 0, "maximum": guidance[0], "value": model.guidance, "info": guidance[1]},

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mmdit.runtime.history import Entry, History
 from mmdit.ui import markup
+from mmdit.ui.language import say
 
 RECENT = 12
 
@@ -37,7 +38,7 @@ class Strips:
     def variants(self, series: tuple[Entry, ...], chosen: Entry | None) -> str:
         """What a job has made so far, to choose from."""
         items = [
-            markup.StripItem(entry.name, self._thumbnail(entry.result), f"seed {entry.settings['seed']}")
+            markup.StripItem(entry.name, self._thumbnail(entry.result), say("seed {seed}", seed=entry.settings["seed"]))
             for entry in series
         ]
         return markup.strip(items, "", chosen.name if chosen is not None else "")
@@ -48,7 +49,7 @@ class Strips:
             markup.StripItem(entry.name, self._thumbnail(entry.result), entry.settings.get("instruction", ""))
             for entry in self._history.latest(RECENT)
         ]
-        return markup.strip(items, "Every result is kept on disk and shown here. There are none so far.")
+        return markup.strip(items, say("Every result is kept on disk and shown here. There are none so far."))
 
 
 def _read_examples(folder: Path) -> dict[str, tuple[Path, str]]:

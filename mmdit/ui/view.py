@@ -10,6 +10,7 @@ from mmdit.runtime.job import JobSnapshot, JobState
 from mmdit.runtime.jobs import Jobs
 from mmdit.runtime.model_slot import ModelState
 from mmdit.ui import markup
+from mmdit.ui.language import say
 
 
 @dataclass(frozen=True)
@@ -93,34 +94,36 @@ def news(view: View, jobs: Jobs) -> str:
         return _job_news(view, job.snapshot, jobs)
     entry = shown_entry(view, jobs)
     if entry is not None:
-        text = "Say what to change next." if view.before else "One of your results"
+        text = say("Say what to change next.") if view.before else say("One of your results")
         return markup.status(text, "done", details=_facts(entry))
     if jobs.ready:
-        return markup.status("Ready.")
+        return markup.status(say("Ready."))
     if jobs.model.coming is None and jobs.model.state is not ModelState.LOADING:
-        return markup.status("No model is loaded; load one on the tab “Model”.")
-    return markup.status("Loading the editor… You can start already.", "busy")
+        return markup.status(say("No model is loaded; load one on the tab “Model”."))
+    return markup.status(say("Loading the editor… You can start already."), "busy")
 
 
 def _job_news(view: View, now: JobSnapshot, jobs: Jobs) -> str:
     entry, job = shown_entry(view, jobs), jobs.find(view.job)
     if now.entry is not None:
-        return markup.status("Done", "done", details=_facts(entry), warnings=now.warnings)
+        return markup.status(say("Done"), "done", details=_facts(entry), warnings=now.warnings)
     if now.state is JobState.FAILED:
         return markup.status(markup.sentence(now.error) + _kept(now), "error")
     if now.state is JobState.CANCELLED:
-        return markup.status(f"Cancelled.{_kept(now) or ' Nothing was saved.'}")
+        return markup.status(say("Cancelled.") + (_kept(now) or f" {say('Nothing was saved.')}"))
     if job.cancel_wanted:
-        return markup.status("Cancelling…", "busy")
+        return markup.status(say("Cancelling…"), "busy")
     if not jobs.ready:
-        return markup.status("Loading the editor… Your edit starts right after.", "busy")
+        return markup.status(say("Loading the editor… Your edit starts right after."), "busy")
     if now.state is JobState.WAITING:
         ahead = jobs.ahead_of(job) + 1  # the one that runs
-        return markup.status(f"Waiting for {'one edit' if ahead == 1 else f'{ahead} edits'} to finish…", "busy")
+        many = say("Waiting for {count} edits to finish…", count=ahead)
+        return markup.status(say("Waiting for one edit to finish…") if ahead == 1 else many, "busy")
     if now.seconds_left is None:
-        return markup.status("Starting…", "busy")
-    left = "saving" if now.step == now.steps else f"about {max(1, round(now.seconds_left))} s left"
-    return markup.status(f"Step {now.step} of {now.steps}", "busy", now.step / now.steps, left)
+        return markup.status(say("Starting…"), "busy")
+    left = say("about {seconds} s left", seconds=max(1, round(now.seconds_left)))
+    text = say("Step {step} of {steps}", step=now.step, steps=now.steps)
+    return markup.status(text, "busy", now.step / now.steps, say("saving") if now.step == now.steps else left)
 
 
 def _kept(now: JobSnapshot) -> str:
@@ -128,11 +131,12 @@ def _kept(now: JobSnapshot) -> str:
     count = len(now.entries)
     if count == 0:
         return ""
-    return f" {'One picture was' if count == 1 else f'{count} pictures were'} finished before and kept."
+    many = say("{count} pictures were finished before and kept.", count=count)
+    return f" {say('One picture was finished before and kept.') if count == 1 else many}"
 
 
 def _facts(entry: Entry) -> str:
     settings = entry.settings
     width, height = settings["size"]
-    steps = "1 step" if settings["steps"] == 1 else f"{settings['steps']} steps"
-    return f"{width} × {height} · seed {settings['seed']} · {steps}"
+    steps = say("1 step") if settings["steps"] == 1 else say("{count} steps", count=settings["steps"])
+    return f"{width} × {height} · {say('seed {seed}', seed=settings['seed'])} · {steps}"

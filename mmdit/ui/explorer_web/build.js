@@ -111,7 +111,7 @@ function buildControls() {
   find('.step-control').hidden = header.steps.length === 1;
   for (const hint of element.querySelectorAll('.step-keys')) hint.hidden = header.steps.length === 1;
   find('.head-control').hidden = header.heads.length === 1;
-  const heads = [['mean of all', MEAN], ...header.heads.map((head, index) => [`head ${head}`, index])];
+  const heads = [[say('mean of all'), MEAN], ...header.heads.map((head, index) => [say('head {head}', {head}), index])];
   find('.head').replaceChildren(...heads.map(([text, value]) => make('option', {value}, text)));
   find('.colours').replaceChildren(...Object.keys(header.colours).map(name => make('option', {value: name}, name)));
   find('.colours').value = view.colours;
@@ -127,7 +127,7 @@ function buildControls() {
 function open(next) {
   stop();
   tell('');
-  header = next;
+  header = {...next, streams: next.streams.map(inOurLanguage)};
   Object.assign(view, {
     word: lastWord(next.words), layer: MEAN, step: MEAN, head: MEAN, picked: null, hovered: null, copied: false,
     direction: next.directions.includes(view.direction) ? view.direction : next.directions[0],
@@ -137,6 +137,12 @@ function open(next) {
   find('.instruction').textContent = next.instruction && `“${next.instruction}”`;
   for (const build of [buildWords, buildFigures, buildLayers, buildTable, buildControls]) build();
   redraw();
+}
+
+// A picture's label, at the beginning of a sentence and within one; "Picture 2" is a word and a number.
+function inOurLanguage(grid) {
+  const spoken = label => label.replace(/^\D*[^\d ]/, text => say(text));
+  return {...grid, label: spoken(grid.label), within: spoken(grid.label[0].toLowerCase() + grid.label.slice(1))};
 }
 
 // Instructions end with what they are about: "make the cat blue", "remove the dog".
@@ -152,5 +158,5 @@ function refresh() {
   if (shows) return open(next);
   stop();
   header = null;
-  find('.message').textContent = next?.message ?? '';
+  find('.message').textContent = say(next?.message ?? '');
 }

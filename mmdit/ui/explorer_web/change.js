@@ -59,9 +59,9 @@ async function play() {
   const entry = header.entry;
   const token = playing = {};
   press('.play', () => true);
-  find('.play').textContent = 'Pause';
+  find('.play').textContent = say('Pause');
   for (let step = 0; step < header.steps.length && playing === token; step++) {
-    tell(`Fetching maps: step ${step + 1} of ${header.steps.length}…`);
+    tell(say('Fetching maps: step {step} of {steps}…', {step: step + 1, steps: header.steps.length}));
     try {
       await Promise.all(header.streams.map(({name}) => fetchBlock({...wanted(name), step: playedStep(name, step)})));
     } catch (error) {
@@ -87,7 +87,7 @@ function advance(token) {
 function stop() {
   playing = null;
   press('.play', () => false);
-  find('.play').textContent = 'Play';
+  find('.play').textContent = say('Play');
 }
 
 function togglePlay() {

@@ -37,11 +37,13 @@ async function download({direction, stream, step, head, patch = null}) {
   const answer = await server.maps_block(asked);
   if (answer.error) throw new Error(answer.error);
   const response = await fetch(answer.url);
-  if (!response.ok) throw new Error('The maps could not be fetched; open this result again.');
+  if (!response.ok) throw new Error(say('The maps could not be fetched; open this result again.'));
   const bytes = new Uint8Array(await response.arrayBuffer());
   const block = {bytes, scales: answer.scales, rows: grid.rows, columns: grid.columns,
                  size: grid.rows * grid.columns, items: answer.scales[0].length};
-  if (bytes.length !== header.layers.length * block.items * block.size) throw new Error('The maps arrived incomplete.');
+  if (bytes.length !== header.layers.length * block.items * block.size) {
+    throw new Error(say('The maps arrived incomplete.'));
+  }
   return {...block, means: meansOf(block)};
 }
 

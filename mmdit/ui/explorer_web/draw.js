@@ -15,7 +15,7 @@ function redraw() {
 
 async function fetchMissing(missing) {
   const entry = header.entry;
-  const patience = setTimeout(() => tell('Fetching maps…'), 300);
+  const patience = setTimeout(() => tell(say('Fetching maps…')), 300);
   try {
     await Promise.all(missing.map(fetchBlock));
     if (header?.entry === entry) redraw();
@@ -69,7 +69,7 @@ function drawRanking() {
   rows.forEach((row, index) => fillRow(row, ranked[index], longest));
   const last = rows[rows.length - 1];
   last.row.hidden = rest === null;
-  if (rest !== null) fillCells(last, 'all else', rest, longest);
+  if (rest !== null) fillCells(last, say('all else'), rest, longest);
 }
 
 function fillRow(row, found, longest) {
@@ -150,7 +150,9 @@ function arrange(order) {
   thumbnails.forEach((button, layer) => {
     const rank = found.order.indexOf(layer), entropy = found.entropies[rank];
     button.classList.toggle('best', found.best.includes(layer));
-    button.title = `${header.layers[layer].name}: rank ${rank + 1} of ${thumbnails.length}, entropy ${entropy}`;
+    button.title = say('{layer}: rank {rank} of {layers}, entropy {entropy}', {
+      layer: header.layers[layer].name, rank: rank + 1, layers: thumbnails.length, entropy,
+    });
   });
 }
 

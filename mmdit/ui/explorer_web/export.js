@@ -38,10 +38,10 @@ function exportFigure(brush, figure, left, top, width, height) {
 function caption(brush, left, top, width) {
   brush.fillStyle = '#222';
   brush.font = '600 19px system-ui, sans-serif';
-  brush.fillText(`“${header.words[view.word]}” · ${DIRECTIONS[view.direction].toLowerCase()}`, left, top, width);
+  brush.fillText(`“${header.words[view.word]}” · ${direction()}`, left, top, width);
   brush.font = '16px system-ui, sans-serif';
-  const parts = [`layer: ${layerName('target')}`, stepName(view.step) && `step: ${stepName(view.step)}`,
-                 view.head !== MEAN && `head: ${header.heads[view.head]}`, `“${header.instruction}”`];
+  const parts = [`${say('layer')}: ${layerName('target')}`, stepName(view.step) && `${say('step')}: ${stepName(view.step)}`,
+                 view.head !== MEAN && say('head {head}', {head: header.heads[view.head]}), `“${header.instruction}”`];
   brush.fillText(parts.filter(Boolean).join(' · '), left, top + 26, width);
 }
 

@@ -84,48 +84,55 @@ function percent(share) {
 
 function layerName(stream) {
   if (view.layer !== MEAN) return header.layers[view.layer].label;
-  const count = ranking(stream).best.length;
-  return count === 1 ? `best: ${header.layers[ranking(stream).best[0]].label}` : `best ${count}, averaged`;
+  const {best} = ranking(stream);
+  if (best.length === 1) return say('best: {layer}', {layer: header.layers[best[0]].label});
+  return say('best {count}, averaged', {count: best.length});
 }
 
 function stepName(step) {
-  if (header.steps.length === 1) return '';
-  if (step === MEAN) return `all ${header.steps.length}, averaged`;
-  return `${step + 1} of ${header.steps.length} · t = ${header.steps[step].toFixed(2)}`;
+  const {steps} = header;
+  if (steps.length === 1) return '';
+  if (step === MEAN) return say('all {count}, averaged', {count: steps.length});
+  return `${say('{step} of {steps}', {step: step + 1, steps: steps.length})} · t = ${steps[step].toFixed(2)}`;
 }
 
-function streamLabel(stream) {
-  const label = header.streams.find(of => of.name === stream).label;
-  return label[0].toLowerCase() + label.slice(1);
+function gridOf(stream) {
+  return header.streams.find(of => of.name === stream);
+}
+
+function direction() {
+  const text = DIRECTIONS[view.direction];
+  return text[0].toLowerCase() + text.slice(1);
 }
 
 function figureCaption({direction, stream}) {
-  const {label} = header.streams.find(of => of.name === stream);
+  const {label} = gridOf(stream);
   if (direction !== COPIED) return label;
-  return `${label}: where patch ${view.picked.row + 1}, ${view.picked.column + 1} looks`;
+  const {row, column} = view.picked;
+  return say('{picture}: where patch {row}, {column} looks', {picture: label, row: row + 1, column: column + 1});
 }
 
 function rankingCaption(subject) {
-  const label = streamLabel(subject.stream);
+  const picture = gridOf(subject.stream).within;
   const reads = view.direction === 'image_to_text';
   if (subject.row === undefined) {
-    return reads ? `What all of the ${label} reads, on average` : `How much of each word's look is at the ${label}`;
+    return reads ? say('What all of the {picture} reads, on average', {picture})
+      : say('How much of each word’s look is at the {picture}', {picture});
   }
-  const patch = `patch ${subject.row + 1}, ${subject.column + 1} of the ${label}`;
-  return reads ? `What ${patch} reads` : `How much each word looks at ${patch}`;
+  const where = {row: subject.row + 1, column: subject.column + 1, picture};
+  return reads ? say('What patch {row}, {column} of the {picture} reads', where)
+    : say('How much each word looks at patch {row}, {column} of the {picture}', where);
 }
 
 function mapDescription(want, map, top) {
-  const grid = header.streams.find(of => of.name === want.stream);
+  const {columns, within: picture} = gridOf(want.stream);
   const at = largest(map);
-  const row = Math.floor(at / grid.columns) + 1, column = at % grid.columns + 1;
-  const place = `largest ${percent(map[at])} in row ${row}, column ${column}`;
-  const scale = `colours from 0 to ${percent(top)}`;
-  if (want.direction === COPIED) {
-    return `${figureCaption(want)}; ${place}; ${scale}`;
-  }
-  return `Map of “${header.words[view.word]}” over the ${streamLabel(want.stream)}, layer ${layerName(want.stream)}, ` +
-    `${DIRECTIONS[view.direction].toLowerCase()}; ${place}; ${scale}`;
+  const row = Math.floor(at / columns) + 1, column = at % columns + 1;
+  const place = say('largest {share} in row {row}, column {column}', {share: percent(map[at]), row, column});
+  const scale = say('colours from 0 to {top}', {top: percent(top)});
+  if (want.direction === COPIED) return `${figureCaption(want)}; ${place}; ${scale}`;
+  const of = {word: header.words[view.word], picture, layer: layerName(want.stream), direction: direction()};
+  return `${say('Map of “{word}” over the {picture}, layer {layer}, {direction}', of)}; ${place}; ${scale}`;
 }
 
 function tell(text, error = false) {

@@ -11,7 +11,7 @@ const HEAT_SIDE = 420;  // pixels of a heatmap's longer side, about; the browser
 const TOP_WORDS = 8;
 const THUMBNAILS_A_FRAME = 8;
 const PLAY_MS = 450;
-const DIRECTIONS = {image_to_text: 'What patches read', text_to_image: 'Where words look'};
+const DIRECTIONS = {image_to_text: say('What patches read'), text_to_image: say('Where words look')};
 
 const find = selector => element.querySelector(selector);
 const explorer = find('.explorer');

@@ -20,9 +20,9 @@ function filterCards() {
   }
   const none = find('.no-cards');
   none.hidden = visible > 0;
-  none.textContent = words.length ? `Nothing here matches “${find('.search').value.trim()}”.`
-    : 'There are no LoRAs for this model yet. Put one into the folder lora_presets, or drop a file below.';
-  if (words.length && scope === 'fits') none.textContent += ' “All” also searches those for other models.';
+  none.textContent = words.length ? say('Nothing here matches “{text}”.', {text: find('.search').value.trim()})
+    : say('There are no LoRAs for this model yet. Put one into the folder lora_presets, or drop a file below.');
+  if (words.length && scope === 'fits') none.textContent += ` ${say('“All” also searches those for other models.')}`;
 }
 
 function markCards() {
@@ -35,7 +35,7 @@ function toggle(card) {
   const {key} = card.dataset;
   const title = card.querySelector('.title').textContent;
   if (card.classList.contains('foreign')) {
-    return tell('.card-news', `${title} is for another model. ${card.querySelector('.needs').textContent}`);
+    return tell('.card-news', `${say('{title} is for another model.', {title})} ${card.querySelector('.needs').textContent}`);
   }
   tell('.card-news', '');
   if (items.some(item => item.key === key)) return commit(items.filter(item => item.key !== key));
@@ -70,10 +70,10 @@ async function inspect(file) {
   put(null);
   try {
     if (!file.name.toLowerCase().endsWith('.safetensors')) {
-      throw new Error(`“${file.name}” is no .safetensors file; only such files are loaded.`);
+      throw new Error(say('“{name}” is no .safetensors file; only such files are loaded.', {name: file.name}));
     }
     const {path} = await upload(file).catch(() => {
-      throw new Error(`“${file.name}” could not be sent; it may be too large.`);
+      throw new Error(say('“{name}” could not be sent; it may be too large.', {name: file.name}));
     });
     const told = await server.inspect_file(path);
     if (told.error) throw new Error(told.error);

@@ -5,7 +5,7 @@ function drawRuns() {
   const x = find('.x'), y = find('.y');
   const before = [x.value, y.value];
   x.replaceChildren(...options());
-  y.replaceChildren(make('option', {value: ''}, 'none'), ...options());
+  y.replaceChildren(make('option', {value: ''}, say('none')), ...options());
   x.value = items.some(({key}) => key === before[0]) ? before[0] : items[0]?.key ?? '';
   y.value = items.some(({key}) => key === before[1]) ? before[1] : '';
   find('.together').hidden = items.length < 2;
@@ -16,12 +16,12 @@ function countPictures() {
   const weights = input => new Set(find(input).value.split(/[,;\s]+/).filter(Boolean)).size;
   const across = weights('.xs'), down = find('.y').value ? weights('.ys') : 1;
   find('.ys').disabled = !find('.y').value;
-  find('.start-compare').textContent = `Compare · ${items.length + 1 + (items.length > 1)} pictures`;
-  find('.start-grid').textContent = `Make the grid · ${pictures(across * down)}`;
+  find('.start-compare').textContent = `${say('Compare')} · ${pictures(items.length + 1 + (items.length > 1))}`;
+  find('.start-grid').textContent = `${say('Make the grid')} · ${pictures(across * down)}`;
 }
 
 function pictures(count) {
-  return count === 1 ? '1 picture' : `${count} pictures`;
+  return count === 1 ? say('1 picture') : say('{count} pictures', {count});
 }
 
 find('.start-compare').addEventListener('click', () => trigger('submit', {run: 'compare'}));

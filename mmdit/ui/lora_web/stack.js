@@ -75,7 +75,7 @@ function typeWeight(row, text) {
   const {key} = row.dataset;
   const weight = Number(text.trim().replace('−', '-').replace(',', '.') || NaN);
   const good = weight >= LOWEST && weight <= HIGHEST;
-  tell('.stack-news', good ? '' : `“${text}” is no weight; use a number from −2 to 2.`);
+  tell('.stack-news', good ? '' : say('“{text}” is no weight; use a number from −2 to 2.', {text}));
   if (good) setWeight(key, weight);
   row.querySelector('.number').value = Number(items.find(item => item.key === key).weight.toPrecision(4));
 }
@@ -107,12 +107,12 @@ find('.rows').addEventListener('click', event => {
   if (button.dataset.action) act(key, button.dataset.action);
   if (button.matches('.fetch')) {
     button.disabled = true;
-    button.textContent = 'Fetching…';
+    button.textContent = say('Fetching…');
     describe(row, server.fetch_row);
   }
   if (button.dataset.words) {
     trigger('select', {key, words: Number(button.dataset.words)});
-    tell('.stack-news', `The instruction is now “${button.textContent}”.`);
+    tell('.stack-news', say('The instruction is now “{text}”.', {text: button.textContent}));
   }
 });
 find('.clear').addEventListener('click', () => commit([]));

@@ -89,8 +89,9 @@ function setRange(selector, value, text) {
 function shareText() {
   if (counted !== levels) share = levels.reduce((sum, level) => sum + level, 0) / 255 / levels.length;
   counted = levels;
-  if (!share) return 'Nothing is marked: the whole picture is edited.';
-  return `${share < 0.01 ? 'Less than 1' : Math.round(100 * share)} % of the picture is marked; the rest stays as it is.`;
+  if (!share) return say('Nothing is marked: the whole picture is edited.');
+  if (share < 0.01) return say('Less than 1 % of the picture is marked; the rest stays as it is.');
+  return say('{share} % of the picture is marked; the rest stays as it is.', {share: Math.round(100 * share)});
 }
 
 function tell(text, error = false) {

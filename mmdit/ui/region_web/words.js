@@ -12,7 +12,7 @@ function forgetMap() {
 function offerWords({entry, words = [], chosen}) {
   picture.entry = entry;
   const options = words.map((word, index) => make('option', {value: index}, word));
-  find('.word').replaceChildren(make('option', {value: ''}, 'choose…'), ...options);
+  find('.word').replaceChildren(make('option', {value: ''}, say('choose…')), ...options);
   find('.word-map').hidden = !words.length;
   find('.which').hidden = true;
   const most = Math.max(8, Math.round(Math.max(...picture.full) / 16));
@@ -27,9 +27,10 @@ async function takeMap(chosen) {
   const rest = ['layer', 'step', 'head'].filter(kind => Number.isInteger(chosen[kind]));
   find('.word').value = chosen.word;
   find('.which').hidden = !rest.length;
-  find('.which').textContent = `The map of ${rest.map(kind => `${kind} ${chosen[kind] + 1}`).join(', ')}`;
+  const of = rest.map(kind => `${say(kind)} ${chosen[kind] + 1}`).join(', ');
+  find('.which').textContent = say('The map of {of}', {of});
   const answer = await server.word_map({...chosen, entry: picture.entry})
-    .catch(() => ({error: 'The map could not be fetched; choose the word again.'}));
+    .catch(() => ({error: say('The map could not be fetched; choose the word again.')}));
   if (mine !== asking) return;  // another word, or another picture, has been chosen meanwhile
   if (answer.error) return tell(answer.error, true);
   const bytes = Uint8Array.from(atob(answer.values), letter => letter.charCodeAt(0));
@@ -56,8 +57,8 @@ function applyMapSoon() {
 
 function drawMapControls() {
   const texts = {
-    threshold: `${ofMap.threshold} % of the largest`,
-    smooth: ofMap.smooth ? `${ofMap.smooth} patches` : 'none',
+    threshold: say('{share} % of the largest', {share: ofMap.threshold}),
+    smooth: ofMap.smooth ? say('{count} patches', {count: ofMap.smooth}) : say('none'),
     grow: `${ofMap.grow > 0 ? '+' : ''}${ofMap.grow} px`.replace('-', '−'),
   };
   for (const [name, text] of Object.entries(texts)) {

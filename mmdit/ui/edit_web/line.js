@@ -10,7 +10,7 @@
   const weight = item => String(Number(Number(item.weight).toPrecision(4))).replace('-', '−');
   const name = item => item.name ?? String(item.key).replace(/^preset:/, '');
   const parts = items.map(item => `${name(item)} ${weight(item)}`);
-  button.textContent = parts.length ? `LoRAs: ${parts.join(' · ')}` : 'No LoRAs · add a look';
+  button.textContent = parts.length ? `LoRAs: ${parts.join(' · ')}` : say('No LoRAs · add a look');
   button.dataset.count = String(parts.length);
   return button.outerHTML;
 }
