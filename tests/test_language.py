@@ -238,7 +238,7 @@ def test_each_browser_reads_its_own_language(browser, studio: Studio, photograph
     make_one(english, studio, photograph_file, "make it sepia")
     for page in (english, german, french):  # the model has been loaded meanwhile
         page.reload()
-        page.wait_for_function("window.say")
+        page.wait_for_function("typeof say === 'function'")
     languages = [page.evaluate("document.documentElement.lang") for page in (english, german, french)]
     assert languages == ["en", "de", "en"]
     expected, found = visit(english), visit(german)
