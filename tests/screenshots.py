@@ -32,6 +32,7 @@ def main(folder: Path) -> None:
                 page = browser.new_page(viewport={"width": width, "height": height})
                 page.goto(f"http://127.0.0.1:{port}/?__theme={theme}")
                 edit_example(page, "coffee.jpg")
+                page.evaluate("scrollTo(0, 0)")
                 page.screenshot(path=folder / f"{name}.png")
                 page.close()
             page = browser.new_page(viewport={"width": 1280, "height": 860})
