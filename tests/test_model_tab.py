@@ -263,14 +263,14 @@ def test_the_edit_tab_follows_and_takes_no_settings_for_another_model(
     page_module._build(jobs, find(mini), Presets([tmp_path]), tmp_path)
     (edit,) = tabs
     fields, first = edit.fields, jobs.model.number
-    fitted = edit._follow_model(None, 0)
+    fitted = edit._follow_model(0)
     assert fitted[edit.fitted] == first
     assert "value" not in fitted[fields.steps]  # what was typed while it was loaded stays
-    assert edit._follow_model(None, first) == gr.skip()
+    assert edit._follow_model(first) == gr.skip()
 
     jobs.use(ModelChoice(str(kontext)))
     entry = jobs.wait_until_settled(PATIENCE).entry
-    fitted = edit._follow_model(None, first)
+    fitted = edit._follow_model(first)
     assert (fitted[fields.steps]["value"], fitted[fields.guidance]["value"]) == (entry.steps, entry.guidance)
     assert fitted[fields.steps]["maximum"] == 100
     assert fitted[fields.negative]["visible"] and not fitted[edit.abilities]["visible"]
@@ -281,7 +281,7 @@ def test_the_edit_tab_follows_and_takes_no_settings_for_another_model(
 
     jobs.use(ModelChoice(mini))
     jobs.wait_until_settled(PATIENCE)
-    fitted = edit._follow_model(None, jobs.model.number - 1)
+    fitted = edit._follow_model(jobs.model.number - 1)
     assert (fitted[fields.steps]["value"], fitted[fields.steps]["maximum"]) == (find(mini).steps, 20)
     assert fitted[edit.abilities]["visible"] and not fitted[fields.resolution]["visible"]
 

@@ -55,6 +55,12 @@ class Visit:
     def go(self, tab: str) -> None:
         self.page.get_by_role("tab", name=tab, exact=True).click()
 
+    def stack(self, *presets: str) -> None:
+        self.go("LoRA")
+        for preset in presets:
+            self.page.click(f"#loras .card[data-key='preset:{preset}']")
+            self.page.wait_for_selector(f"#loras .row[data-key='preset:{preset}'] .truth")
+
     def new_results(self, before: set[Path], count: int = 1) -> list[Path]:
         deadline = time.monotonic() + PATIENCE
         while len(set(self.studio.results()) - before) < count and time.monotonic() < deadline:
@@ -130,10 +136,7 @@ def test_from_a_cold_start_to_a_reload(visit: Visit) -> None:
     there = resized(heat, bluer.shape) > 0.5 * heat.max()
     assert bluer[there].mean() > 20 > 5 * abs(bluer[~there].mean())  # where the word looks, the picture has become blue
 
-    visit.go("LoRA")
-    for preset in ("cyanotype", "thermal"):
-        page.click(f"#loras .card[data-key='preset:{preset}']")
-        page.wait_for_selector(f"#loras .row[data-key='preset:{preset}'] .truth")
+    visit.stack("cyanotype", "thermal")
     before = set(studio.results())
     page.click("#loras .start-compare")
     compared = visit.new_results(before, 4)
@@ -144,14 +147,16 @@ def test_from_a_cold_start_to_a_reload(visit: Visit) -> None:
     visit.picture("compared")
 
     visit.go("Edit")
-    page.click(f"#recent button[data-name='{compared[-1].stem}']")
+    page.click(f"#recent button[data-name='{blue.stem}']")
     wait_for_instruction(page, "make the cat blue")
-    page.wait_for_selector(f"#stage .after[src$='{compared[-1].name}']")
+    page.wait_for_selector(f"#stage .after[src$='{blue.name}']")
     page.click("#look-inside")
     page.click("#explorer .chip[aria-label='cat']:visible")
     page.click("#explorer button.region")
     page.wait_for_selector("#region .painter:visible")
     page.wait_for_function("!document.querySelector('#region .news').textContent.startsWith('Nothing')")
+    visit.stack("cyanotype", "thermal")
+    visit.go("Edit")
     local = visit.edit("make it black and white")
     visit.picture("edited-locally")
     settings = read_settings(local)
