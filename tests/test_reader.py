@@ -72,6 +72,8 @@ def test_requests_are_read_as_what_they_ask(encoder: TextEncoder) -> None:
 def test_its_own_words_need_no_reading(encoder: TextEncoder) -> None:
     for plain, known in PLAIN_WORDS.values():
         assert read_as(encoder, [plain, f"could you please make this photo {known[0]}"]) == [None, None]
+    two_edits = "it is a gloomy evening so make it brighter and blur it"
+    assert read_as(encoder, ["it came out as pale as paper darken it", two_edits]) == ["make it darker", None]
     assert read_as(encoder, [ROUNDABOUT]) == ["make it darker"]
     assert encoder.encode([ROUNDABOUT]).read_as == ((),)  # only where it is asked for
 

@@ -32,7 +32,16 @@ PLAIN_WORDS: dict[str, tuple[str, tuple[str, ...]]] = {
     "blur": ("blur it", ("blur", "blurry")),
     "night": ("make it night", ("night",)),
 }
-"""Kind of edit → how it is said plainly, and words of an instruction that need no other reading."""
+"""Kind of edit → how it is said plainly, and the kind's own words."""
+ASKING = frozenset((
+    "a", "all", "an", "and", "apply", "as", "at", "be", "bit", "can", "change", "colour", "colours", "convert",
+    "could", "do", "edit", "effect", "entire", "everything", "for", "get", "give", "here", "i", "image", "in",
+    "into", "it", "its", "just", "like", "little", "look", "lot", "make", "me", "more", "much", "my", "need",
+    "now", "of", "on", "photo", "photograph", "picture", "please", "put", "shot", "show", "slightly", "so", "some",
+    "than", "that", "the", "them", "this", "to", "turn", "up", "very", "want", "we", "whole", "with", "would",
+    "you", "your",
+))  # fmt: skip
+"""What people say around a kind's own words: an instruction of nothing else needs no other reading."""
 KINDS = (*PLAIN_WORDS, "other")
 _WIDTH = 192
 
@@ -93,6 +102,11 @@ class Reader(nn.Module):
 def _plainly(instruction: str, kind: str) -> str | None:
     if kind not in PLAIN_WORDS:
         return None
-    plain, known = PLAIN_WORDS[kind]
     said = f" {instruction} "
-    return None if any(f" {word} " in said for word in known) else plain
+    named = {of for of, (_, own) in PLAIN_WORDS.items() if any(f" {word} " in said for word in own)}
+    if named - {kind}:  # two edits may be asked for, of which a reading would lose one
+        return None
+    plain, own = PLAIN_WORDS[kind]
+    usual = ASKING.union(plain.split())
+    stands = any(f" {word} " in said and usual.issuperset(said.replace(f" {word} ", " ").split()) for word in own)
+    return None if stands else plain
