@@ -1,7 +1,8 @@
 """What programs can do with the running page: the same as `editor.edit`, by name."""
 
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from gradio_client import Client, handle_file
 from PIL import Image
-from test_page import Studio, running_studio
+from test_page import PATIENCE, Studio, running_studio
 
 from mmdit.attention.figure import draw_word
 from mmdit.attention.maps import AttentionMaps
@@ -25,7 +26,7 @@ pytestmark = pytest.mark.shipped
 
 ENDPOINTS = {
     "/edit", "/strength_strip", "/status", "/cancel", "/models", "/lora_presets", "/lora_inspect", "/history",
-    "/result", "/attention",
+    "/result", "/attention", "/reproduce", "/export_bundle", "/open_bundle", "/use_model", "/unload_model",
 }  # fmt: skip
 
 
@@ -174,6 +175,48 @@ def test_a_words_attention_is_drawn(
     assert same(drawn, tmp_path / "expected.png")
     with pytest.raises(Exception, match="'cat'"):
         client.predict(made["name"], "cat", api_name="/attention")
+
+
+def test_a_result_is_made_again(client: Client, made: dict[str, Any]) -> None:
+    again, told = client.predict(made["name"], api_name="/reproduce")
+    assert same(again, made["picture"])
+    assert "same picture" in told
+    with pytest.raises(Exception, match="no result of that name"):
+        client.predict("../../etc/passwd", api_name="/reproduce")
+
+
+def test_a_bundle_goes_out_and_comes_in(client: Client, made: dict[str, Any], tmp_path: Path) -> None:
+    bundle = client.predict(made["name"], api_name="/export_bundle")
+    name = client.predict(handle_file(bundle), api_name="/open_bundle")
+    assert name != made["name"]
+    result, _, settings = client.predict(name, api_name="/result")
+    assert same(result, made["picture"]) and settings == made["settings"]
+    (tmp_path / "no.zip").write_bytes(b"PK no more")
+    with pytest.raises(Exception, match="not a bundle") as raised:
+        client.predict(handle_file(tmp_path / "no.zip"), api_name="/open_bundle")
+    assert str(tmp_path) not in str(raised.value) and "/gradio/" not in str(raised.value)
+    with pytest.raises(Exception, match="not uploaded"):
+        client.predict({"path": "/etc/passwd"}, api_name="/open_bundle")
+
+
+def test_the_model_is_exchanged(tmp_path: Path, tiny_editor_folder: Path) -> None:
+    with running_studio(tmp_path / "outputs") as studio:
+        client = Client(studio.address, verbose=False)
+        with pytest.raises(Exception, match="licence of flux-kontext is"):
+            client.predict("flux-kontext", api_name="/use_model")
+        with pytest.raises(Exception, match="Memory is 'much'"):
+            client.predict("mini", "much", api_name="/use_model")
+        assert "on its way" in client.predict(str(tiny_editor_folder), api_name="/use_model")
+        wait_for(client, lambda told: told["model"] == str(tiny_editor_folder) and told["loaded"])
+        client.predict(api_name="/unload_model")
+        wait_for(client, lambda told: not told["loaded"])
+
+
+def wait_for(client: Client, condition: Callable[[dict[str, Any]], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition(told := client.predict(api_name="/status")):
+        assert time.monotonic() < deadline, told
+        time.sleep(0.1)
 
 
 def test_models_and_loras_are_listed(client: Client) -> None:

@@ -153,7 +153,7 @@ def test_what_is_gone_is_explained(here: Tab, picture: Image.Image) -> None:
     for update in (
         here.tab.choose(Shown(), "../../etc/passwd"),
         here.tab.choose(shown, entry.name),
-        here.tab.reproduce(shown),
+        here.tab.make_again(shown),
         here.tab.write_bundle(shown),
     ):
         assert history_tab.GONE in here.said(update)
@@ -163,7 +163,7 @@ def test_what_is_gone_is_explained(here: Tab, picture: Image.Image) -> None:
 
 
 def reproduced(here: Tab, shown: Shown) -> dict[Any, Any]:
-    started = here.tab.reproduce(shown)
+    started = here.tab.make_again(shown)
     assert started[here.tab.shown].job, here.said(started)
     assert here.tab.jobs.find(started[here.tab.shown].job).wait(PATIENCE).state.finished
     return here.tab._watch(started[here.tab.shown])
@@ -198,13 +198,13 @@ def test_what_can_not_be_made_again_is_explained(here: Tab, tiny_editor: Editor,
     other = here.history.save(
         EditResult(made.image, made.settings | {"model": "flux-kontext", "weights": "x"}, {}), [picture]
     )
-    assert "flux-kontext" in here.said(here.tab.reproduce(Shown(name=other.name)))
+    assert "flux-kontext" in here.said(here.tab.make_again(Shown(name=other.name)))
     assert here.tab.jobs.current() is None
 
 
 def test_a_cancelled_reproduction_says_so(here: Tab, tiny_editor: Editor, picture: Image.Image) -> None:
     entry = make(here.history, tiny_editor, picture, "make it brighter", seed=3, steps=50)
-    started = here.tab.reproduce(Shown(name=entry.name))[here.tab.shown]
+    started = here.tab.make_again(Shown(name=entry.name))[here.tab.shown]
     here.tab.stop(started)
     here.tab.jobs.find(started.job).wait(PATIENCE)
     assert "Cancelled" in here.said(here.tab._watch(started))
@@ -247,7 +247,7 @@ def test_a_picture_of_ours_shows_its_settings(here: Tab, tiny_editor: Editor, pi
     assert (taken[here.edit.fields.seed], taken[here.edit.fields.steps]) == (3, 2)
     assert here.edit.fields.source not in taken
     assert set(taken) <= {*here.edit.restored, tab.tabs}
-    assert "made from 1 picture and 0 are here" in here.said(tab.reproduce(shown))
+    assert "made from 1 picture and 0 are here" in here.said(tab.make_again(shown))
     assert here.history.latest(9) == []
 
 

@@ -5,30 +5,28 @@ uploaded. A result is in the history before it is returned, as when a person mak
 """
 
 import random
-import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import gradio as gr
 from gradio import FileData, processing_utils
 from gradio.utils import get_upload_folder
 
 from mmdit.catalog import CATALOG, ModelEntry
-from mmdit.runtime.history import Entry
 from mmdit.runtime.job import JobSnapshot
-from mmdit.runtime.jobs import CAPACITY, Jobs
-from mmdit.ui.api_values import flag, list_of, listed, png, region_of, size_of, strength_of, text, whole
+from mmdit.runtime.jobs import Jobs
+from mmdit.runtime.model_slot import ModelChoice
+from mmdit.ui.api_values import LONG, flag, list_of, offer, png, region_of, size_of, strength_of, text
 from mmdit.ui.intake import refusal, sentences, uploaded
 from mmdit.ui.lora_shelf import PRESET, LoraShelf, read_stack
+from mmdit.ui.model_tab import problem_with
 from mmdit.ui.request_fields import NEUTRAL, recording
 from mmdit.ui.source_image import read_upload
 
 if TYPE_CHECKING:  # see jobs.py
     from mmdit.editor import EditRequest
 
-MOST_LISTED = 1000
 Loras = list[dict[str, Any]]
 
 
@@ -38,18 +36,15 @@ class Api:
     Args:
         model: gives the model in use, or the one that is being loaded.
         shelf: the LoRAs that can be named.
+        can_change: whether programs may exchange the model.
     """
 
-    def __init__(self, jobs: Jobs, model: Callable[[], ModelEntry], shelf: LoraShelf) -> None:
+    def __init__(self, jobs: Jobs, model: Callable[[], ModelEntry], shelf: LoraShelf, can_change: bool = True) -> None:
         self._jobs, self._model, self._shelf = jobs, model, shelf
-        edits = {"concurrency_limit": CAPACITY, "concurrency_id": "edits"}
-        self._add(edits, self.edit, self.strength_strip)
-        self._add({}, self.status, self.cancel, self.models, self.lora_presets, self.lora_inspect)
-        self._add({}, self.history, self.result, self.attention)
-
-    def _add(self, limits: dict[str, Any], *actions: Callable[..., Any]) -> None:
-        for action in actions:  # unqueued, or MCP gets text in place of pictures; clients queue all the same
-            gr.api(action, api_name=action.__name__, queue=False, **limits)
+        offer(self.edit, self.strength_strip, **LONG)
+        offer(self.status, self.cancel, self.models, self.lora_presets, self.lora_inspect)
+        if can_change:
+            offer(self.use_model, self.unload_model)
 
     # ---- edits
 
@@ -204,6 +199,33 @@ class Api:
             for entry in known.values()
         ]  # fmt: skip
 
+    def use_model(self, name: str, memory: str = "auto", consent: bool = False) -> str:
+        """Load another model in place of the present one; status and models tell when it is in use.
+
+        Args:
+            name: as models lists it, or org/name on the Hugging Face hub.
+            memory: how it lies in memory: auto, full, offload, group, int8 or int4.
+            consent: that its licence was read and will be kept to; asked for where it does not allow any use.
+
+        Returns:
+            What happens now.
+        """
+        with sentences():
+            wanted = text("name", name).strip()
+            if problem := problem_with(wanted, text("memory", memory), flag("consent", consent)):
+                raise ValueError(problem)
+        self._jobs.use(ModelChoice(wanted, memory))
+        return f"{wanted} is on its way; edits that wait are made first"
+
+    def unload_model(self) -> str:
+        """Let go of the model, when the edits that wait for it are made.
+
+        Returns:
+            What happens now.
+        """
+        self._jobs.unload()
+        return "the model is let go of; use_model loads one"
+
     def lora_presets(self) -> list[dict[str, Any]]:
         """List the LoRA presets: looks and skills that can be added to a model.
 
@@ -232,79 +254,6 @@ class Api:
         """
         with sentences():
             return self._shelf.report(self._key({"name": name} if file is None else {"file": file})).as_json()
-
-    # ---- what was made
-
-    def history(self, search: str = "", count: int = 20) -> list[dict[str, Any]]:
-        """List results, newest first.
-
-        Args:
-            search: words that must all be in the instruction, model, LoRAs, name or date. Left out: every result.
-            count: how many at most, 1 to 1000.
-
-        Returns:
-            Of each: name, when it was made, instruction, model, seed, size, LoRAs, whether attention was recorded.
-        """
-        with sentences():
-            if not 1 <= whole("count", count) <= MOST_LISTED:
-                raise ValueError(f"count is {count!r}; it must be a whole number from 1 to {MOST_LISTED}")
-            found = self._jobs.history.search(text("search", search))[:count]
-        return [listed(entry) for entry in found]
-
-    def result(self, name: str) -> tuple[FileData, FileData, dict[str, Any]]:
-        """Get a result of the history again.
-
-        Args:
-            name: as history lists it.
-
-        Returns:
-            The edited picture, a PNG.
-            The picture that was given, a PNG.
-            All settings that make it again.
-        """
-        entry = self._entry(name)
-        return png(entry.result), png(entry.source), entry.settings
-
-    def attention(
-        self,
-        name: str,
-        word: str,
-        direction: Literal["image_to_text", "text_to_image"] = "image_to_text",
-        stream: str | None = None,
-        layer: int | None = None,
-        step: int | None = None,
-    ) -> FileData:
-        """Draw where a word of the instruction was looked at while a result was made.
-
-        Args:
-            name: of the result, as history lists it.
-            word: a word of its instruction.
-            direction: what each patch of the picture read of the word, or where the word looked in the picture.
-            stream: target for the edited picture, reference:0 for the given one. Left out: both, side by side.
-            layer: position of one layer. Left out: the most telling ones.
-            step: position of one step. Left out: the mean of all.
-
-        Returns:
-            A heatmap over the picture, a PNG.
-        """
-        from mmdit.attention.figure import draw_word
-        from mmdit.attention.maps import AttentionMaps
-        from mmdit.images import load_image
-
-        entry = self._entry(name)
-        with sentences(), tempfile.TemporaryDirectory() as folder:
-            if entry.maps is None:
-                raise ValueError("nothing was recorded with that result; make it again with record")
-            pictures = {f"reference:{place}": load_image(file) for place, file in enumerate(entry.sources)}
-            file = Path(folder, "attention.png")
-            draw_word(
-                AttentionMaps.load(entry.maps), text("word", word), file, direction=text("direction", direction),
-                streams=None if stream is None else [text("stream", stream)],
-                layers=None if layer is None else [whole("layer", layer)],
-                step=None if step is None else whole("step", step),
-                pictures={"target": load_image(entry.result), **pictures},
-            )  # fmt: skip
-            return png(Path(processing_utils.save_file_to_cache(file, get_upload_folder())))
 
     # ---- what they share
 
@@ -345,9 +294,3 @@ class Api:
         if not isinstance(name, str) or self._shelf.preset(f"{PRESET}{name}") is None:
             raise ValueError(f"{str(name)[:100]!r} is no LoRA here; lora_presets lists their names, or upload a file")
         return f"{PRESET}{name}"
-
-    def _entry(self, name: Any) -> Entry:
-        entry = self._jobs.history.find(name) if isinstance(name, str) else None
-        if entry is None:
-            raise refusal("there is no result of that name; history lists them")
-        return entry

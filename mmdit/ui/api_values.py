@@ -4,18 +4,31 @@ Each function that takes what was sent raises ValueError, in a sentence with the
 ranges are for `EditRequest.check`.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import gradio as gr
 from gradio import FileData
 
 from mmdit.runtime.history import Entry
+from mmdit.runtime.jobs import CAPACITY
 from mmdit.ui.intake import uploaded
 from mmdit.ui.source_image import without_folder
 
 if TYPE_CHECKING:  # see jobs.py
     from mmdit.families.strength import Strength
     from mmdit.region import Region
+
+
+LONG = {"concurrency_limit": CAPACITY, "concurrency_id": "edits"}
+"""For endpoints that wait for the model."""
+
+
+def offer(*actions: Callable[..., Any], **limits: Any) -> None:
+    """Make endpoints of them, named as they are."""
+    for action in actions:  # unqueued, or MCP gets text in place of pictures; clients queue all the same
+        gr.api(action, api_name=action.__name__, queue=False, **limits)
 
 
 def png(file: Path) -> FileData:

@@ -132,7 +132,7 @@ class HistoryTab:
         wire(self.newer.click, lambda shown: self.draw(replace(shown, page=shown.page - 1)))
         wire(self.older.click, lambda shown: self.draw(replace(shown, page=shown.page + 1)))
         self.drop.upload(self._open, [self.shown, self.drop], [*everything, self.drop], **quiet)
-        wire(self.again.click, self.reproduce)
+        wire(self.again.click, self.make_again)
         wire(self.cancel.click, self.stop)
         wire(self.compare.click, self.choose_second)
         self.gallery.select(self._choose, [self.shown], everything, **quiet)
@@ -223,7 +223,7 @@ class HistoryTab:
         shown = replace(shown, news=say("The bundle holds the picture, its sources, settings and maps."), kind="done")
         return {self.shown: shown, self.status: self._said(shown), self.link: history_markup.link(file)}
 
-    def reproduce(self, shown: Shown) -> Update:
+    def make_again(self, shown: Shown) -> Update:
         """Queue the edit that made the result on show."""
         from mmdit.images import load_image
 
@@ -241,7 +241,7 @@ class HistoryTab:
         return self.draw(replace(shown, second="", choosing=False, job=job.id, of=entry.name, news="", kind="calm"))
 
     def stop(self, shown: Shown) -> Update:
-        """Cancel what `reproduce` has queued."""
+        """Cancel what `make_again` has queued."""
         if (job := self.jobs.find(shown.job)) is not None:
             job.cancel()
         return self._watch(shown)

@@ -108,16 +108,7 @@ class ModelTab:
     def use(self, name: str | None, memory: str, consent: bool) -> Update:
         """Load that one in place of the present one, or say why not."""
         name = (name or "").strip()
-        entry = _entry(name)
-        problem = ""
-        if not name:
-            problem = "No model is named; choose one below, or type a folder or org/name."
-        elif memory not in CHOICES:
-            problem = f"Memory is {memory!r}; use one of {', '.join(CHOICES)}."
-        elif entry is not None and _needs_consent(entry, _is_here(entry)) and not consent:
-            licence = f"is {entry.licence}" if entry.licence else "is not known here"
-            problem = f"The licence of {name} {licence}; read it on the model's page, and tick that you keep to it."
-        if problem:
+        if problem := problem_with(name, memory, consent):
             return {**self.show(), self.refusal: markup.status(problem, "error")}
         self.jobs.use(ModelChoice(name, memory))
         return {**self.show(), self.refusal: ""}
@@ -161,6 +152,19 @@ class ModelTab:
         if now.number == 0 and now.state is not ModelState.FAILED:
             return self.model.name  # it is on its way
         return now.name or "no model"
+
+
+def problem_with(name: str, memory: str, consent: bool) -> str:
+    """Why a model can't be loaded at once, in a sentence with the remedy; "" when it can."""
+    entry = _entry(name)
+    if not name:
+        return "No model is named; choose one below, or type a folder or org/name."
+    if memory not in CHOICES:
+        return f"Memory is {memory!r}; use one of {', '.join(CHOICES)}."
+    if entry is not None and _needs_consent(entry, _is_here(entry)) and not consent:
+        licence = f"is {entry.licence}" if entry.licence else "is not known here"
+        return f"The licence of {name} {licence}; read it on the model's page, and tick that you keep to it."
+    return ""
 
 
 def _moment(now: ModelSnapshot) -> tuple:

@@ -20,6 +20,7 @@ from mmdit.lora.presets import PRESETS_FOLDER, Presets
 from mmdit.runtime.jobs import Jobs
 from mmdit.ui import markup
 from mmdit.ui.api import Api
+from mmdit.ui.api_results import ResultsApi
 from mmdit.ui.edit_tab import EditTab
 from mmdit.ui.explorer import ExplorerTab
 from mmdit.ui.explorer_payload import Shelf
@@ -73,6 +74,7 @@ def _build(jobs: Jobs, model: ModelEntry, presets: Presets, folder: Path) -> gr.
     shelf = LoraShelf(presets, jobs, model, Path(get_upload_folder()))
     recordings = Shelf(jobs.history, folder)
     tidy = (TIDY_SECONDS, KEEP_SECONDS)
+    can_change = "SPACE_ID" not in os.environ
     with Studio(title="MMDiT Studio", analytics_enabled=False, delete_cache=tidy) as page:
         header = gr.HTML(markup.header(model.name), js_on_load=markup.MODEL_SCRIPT)
         panel = LoraPanel(shelf, jobs, folder)
@@ -86,8 +88,9 @@ def _build(jobs: Jobs, model: ModelEntry, presets: Presets, folder: Path) -> gr.
             with gr.Tab(mark("History"), id="history") as history:
                 HistoryTab(history, tabs, edit, folder, Path(get_upload_folder()))
             with gr.Tab(mark("Model"), id="model") as about:
-                ModelTab(page, about, jobs, model, header, can_change="SPACE_ID" not in os.environ)
-        Api(jobs, edit.model_in_use, shelf)
+                ModelTab(page, about, jobs, model, header, can_change)
+        Api(jobs, edit.model_in_use, shelf, can_change)
+        ResultsApi(jobs, lambda: shelf.files)
         quiet = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
         inside.select(lambda view: explorer.show(edit.shown_name(view)), [edit.view], [explorer.view], **quiet)
         explorer.view.submit(edit.take_map, [edit.view], edit.restored, **quiet)
