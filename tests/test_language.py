@@ -230,6 +230,7 @@ def visit(page) -> dict[str, set[str]]:
     return read
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 @pytest.mark.shipped
 def test_each_browser_reads_its_own_language(browser, studio: Studio, photograph_file: Path) -> None:  # noqa: F811

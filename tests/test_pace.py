@@ -67,7 +67,6 @@ def test_edits_are_noted(tiny_editor: Editor, tmp_path) -> None:
 
 def test_it_is_said_in_words() -> None:
     assert duration(None, 1) == "How long it takes is known after the first edit."
-    assert duration(Expected(1.24, 1.24, 1, 8 * 10**8), 1) == (
-        "About 1.2 s and 0.8 GB of memory, going by the edit before."
-    )
-    assert duration(Expected(2, 90, 3, 25 * 10**9), 4).startswith("8.0 s to 6.0 min for 4 pictures and 25.0 GB")
+    once = duration(Expected(1.24, 1.24, 1, 8 * 10**8), 1)
+    assert once == "About 1.2 s and 0.8 GB of memory, going by 1 of the edits before."
+    assert duration(Expected(2, 90, 3, 25 * 10**9), 4).startswith("About 8.0 s – 6.0 min and 25.0 GB of memory")

@@ -18,7 +18,7 @@ from mmdit.attention.maps import AttentionMaps
 from mmdit.images import read_settings
 from mmdit.region import region_of
 
-pytestmark = [pytest.mark.browser, pytest.mark.shipped]
+pytestmark = [pytest.mark.browser, pytest.mark.shipped, pytest.mark.slow]
 
 MEADOW = REPOSITORY / "assets" / "examples" / "meadow.jpg"
 SCREENS = ((1440, 900), (820, 1180), (390, 844))
