@@ -29,8 +29,26 @@ NOT_UPLOADED = "that file was not uploaded; upload it first"
 NOT_FETCHED = "files are not fetched from addresses; upload it, or send it as a data: address"
 
 
+class FileSet(set[str]):
+    """Names of temporary files; whoever goes through them meets those that were there at the beginning.
+
+    Gradio's tidying goes through them in a thread while uploads add to them, and ends for good with its first error.
+    """
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(frozenset(self))
+
+
 class Studio(gr.Blocks):
-    """The page, but what is sent to it is looked at before Gradio takes it."""
+    """The page, but what is sent to it is looked at before Gradio takes it, and temporary files are tidied up."""
+
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)
+        components = [block for block in self.blocks.values() if isinstance(block, gr.components.Component)]
+        for component in components:
+            component.temp_files = FileSet(component.temp_files)
+        self.upload_file_set = FileSet(self.upload_file_set)
+        self.temp_file_sets = [self.upload_file_set, *(component.temp_files for component in components)]
 
     async def preprocess_data(self, block_fn: Any, inputs: list[Any], *rest: Any, **more: Any) -> list[Any]:
         """Raises `gr.Error`: a file that was not uploaded, an address, or inputs that are not what is asked for."""
