@@ -55,7 +55,11 @@ def main(folder: Path) -> None:
 
 
 def shrink(folder: Path) -> None:
-    """256 colours are enough for a page, and a third of the bytes, but for maps, in which bands would be seen."""
+    """256 colours are enough for a page, and a third of the bytes, but for maps, in which bands would be seen; the
+    largest page with maps is a WebP."""
+    with Image.open(folder / "lora.png") as page:
+        page.convert("RGB").save(folder / "lora.webp", quality=90)
+    (folder / "lora.png").unlink()
     for name in SIZES:
         file = folder / f"{name}.png"
         Image.open(file).convert("RGB").quantize(256).save(file, optimize=True)

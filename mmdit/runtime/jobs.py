@@ -314,9 +314,9 @@ class Jobs:
             warnings: dict[str, None] = {}
             for request in requests:
                 result = job.context.run(self.editor.edit, request, on_step)
-                self._note(request, result)
                 entry = self.history.save(result, request.images)
                 job.made(entry)
+                self._note(request, result)
                 warnings |= dict.fromkeys((*result.warnings, *self.history.trim()))
             job.end(JobState.DONE, entry=entry, warnings=tuple(warnings))
         except EditCancelled:

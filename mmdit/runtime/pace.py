@@ -96,7 +96,7 @@ def memory_in_use() -> int:
     import psutil
     import torch
 
-    if not torch.cuda.is_available():
+    if not torch.cuda.is_initialized():  # also where a GPU is lent to another process for each edit
         return psutil.Process().memory_info().rss
     peak = torch.cuda.max_memory_allocated()
     torch.cuda.reset_peak_memory_stats()

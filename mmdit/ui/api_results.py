@@ -142,7 +142,7 @@ class ResultsApi:
             kept = processing_utils.save_file_to_cache(file, get_upload_folder())
         return FileData(path=kept, orig_name=file.name, mime_type="application/zip")
 
-    def open_bundle(self, bundle: FileData) -> str:
+    def open_bundle(self, bundle: FileData) -> tuple[str, list[str]]:
         """Take a bundle into the history, as its newest result.
 
         Args:
@@ -150,12 +150,12 @@ class ResultsApi:
 
         Returns:
             The name of the result.
+            What had to make room for it, if anything.
         """
         file = uploaded(bundle)
         with sentences(), without_folder(str(file)):
             entry = import_bundle(file, self._jobs.history)
-        self._jobs.history.trim()
-        return entry.name
+        return entry.name, list(self._jobs.history.trim())
 
     def _entry(self, name: Any) -> Entry:
         entry = self._jobs.history.find(name) if isinstance(name, str) else None
