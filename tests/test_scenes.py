@@ -11,17 +11,11 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from mmdit.training.scenes import (
-    KIND_SHARES,
-    MAX_OBJECTS,
-    SIZE_SHARES,
-    SIZES,
-    WORKING_SIZES,
-    SceneBatch,
-    Scenes,
-    _Plan,
-    photographs_of,
-)
+from mmdit.model.transformer import WORKING_SIZES
+from mmdit.training.backgrounds import photographs_of
+from mmdit.training.plans import MAX_OBJECTS, Plan
+from mmdit.training.scenes import KIND_SHARES, SIZE_SHARES, SceneBatch, Scenes
+from mmdit.training.sprites import SIZES
 from mmdit.training.vocabulary import COLOURS, KINDS, LEAVE_ALONE, OBJECT_EDITS, OBJECTS, PHOTO_EDITS, PLACES
 from mmdit.training.wordings.generate import _expand
 from mmdit.training.wordings.nouns import PLACE_PHRASES, SYNONYMS
@@ -267,7 +261,7 @@ def test_nothing_to_do_means_nothing_done(scenes: Scenes, kind: str, wording: st
 
 def test_an_absent_object_is_absent() -> None:
     for seed in range(500):
-        plan = _Plan.draw("absent object", random.Random(seed), "train")
+        plan = Plan.draw("absent object", random.Random(seed), "train")
         assert plan.name not in {NAMES[thing] for thing in plan.objects}
         assert mentions(plan.instruction, plan.name)
 
@@ -282,7 +276,7 @@ def mentions(instruction: str, name: str) -> bool:
 def test_training_instructions_name_the_object() -> None:
     for seed in range(300):
         for kind in OBJECT_EDITS:
-            plan = _Plan.draw(kind, random.Random(seed), "train")
+            plan = Plan.draw(kind, random.Random(seed), "train")
             assert plan.name == NAMES[plan.objects[plan.edited]]
             assert mentions(plan.instruction, plan.name), plan.instruction
 

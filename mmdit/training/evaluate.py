@@ -24,7 +24,8 @@ from mmdit.families.mini import MiniEditor, edit_field
 from mmdit.training import localisation
 from mmdit.training.objective import VISIBLE_CHANGE
 from mmdit.training.photo_edits import photo_edit
-from mmdit.training.scenes import MAX_OBJECTS, SceneBatch, Scenes
+from mmdit.training.plans import MAX_OBJECTS
+from mmdit.training.scenes import SceneBatch, Scenes
 from mmdit.training.vocabulary import KINDS, LEAVE_ALONE, OBJECT_EDITS, PHOTO_EDITS
 
 EXAMPLES = ASSETS / "examples"

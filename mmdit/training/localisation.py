@@ -20,7 +20,8 @@ from mmdit.attention.maps import AttentionMaps, iou, pointing
 from mmdit.attention.spec import RecordSpec
 from mmdit.families.mini import MiniEditor
 from mmdit.model.transformer import MiniMMDiT
-from mmdit.training.scenes import MAX_OBJECTS, SceneBatch
+from mmdit.training.plans import MAX_OBJECTS
+from mmdit.training.scenes import SceneBatch
 
 COVERED = 0.25  # share of a patch from which on it belongs to the object
 LOCATED = ("recolour", "remove", "replace", "bigger", "smaller")

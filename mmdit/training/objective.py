@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mmdit.model.edit_field import EditField
-from mmdit.training.scenes import UNSAID, SceneBatch
+from mmdit.training.plans import UNSAID
+from mmdit.training.scenes import SceneBatch
 from mmdit.training.vocabulary import COLOURS, KINDS, OBJECT_EDITS, OBJECTS, PLACES
 
 EDITED_PIXEL_WEIGHT = 5.0
