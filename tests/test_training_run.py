@@ -11,8 +11,9 @@ from mmdit.families.mini import MiniEditor
 from mmdit.model import checkpoint
 from mmdit.model.text import TextEncoder
 from mmdit.model.transformer import MiniMMDiT
-from mmdit.training.evaluate import edit_batch, score, summarise
+from mmdit.training.evaluate import edit_batch
 from mmdit.training.scenes import Scenes
+from mmdit.training.scores import score, summarise
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 EASIEST = ("invert", "night")

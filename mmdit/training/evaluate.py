@@ -1,7 +1,7 @@
 """Measure an embedded editor on edits that it has not seen and whose truth is known.
 
 In: an editor, the data folder. Out: results.json, contact sheets, a printed table. Everything held out follows
-from fixed seeds, so two runs on one machine agree. Definitions of the numbers: `score`.
+from fixed seeds, so two runs on one machine agree. Definitions of the numbers: `scores.py`.
 
     python -m mmdit evaluate --data data/ --out results/
 """
@@ -16,96 +16,24 @@ from typing import Any
 import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
-from torch.nn import functional
 
 from mmdit import images
 from mmdit.catalog import ASSETS, CATALOG
 from mmdit.families.mini import MiniEditor, edit_field
 from mmdit.training import localisation
-from mmdit.training.objective import VISIBLE_CHANGE
 from mmdit.training.photo_edits import photo_edit
-from mmdit.training.plans import MAX_OBJECTS
 from mmdit.training.scenes import SceneBatch, Scenes
-from mmdit.training.vocabulary import KINDS, LEAVE_ALONE, OBJECT_EDITS, PHOTO_EDITS
+from mmdit.training.scores import Scores, psnr, right_object, score, summarise
+from mmdit.training.vocabulary import KINDS, PHOTO_EDITS
 
 EXAMPLES = ASSETS / "examples"
+BENCHMARK = 1
+"""Rises whenever the held-out samples or what is measured of them change: numbers of one version can be compared."""
 HELD_OUT_SEED = 4242
 REPEATS = 4  # samples of each kind in one batch
-TOUCHED = 0.08  # mean absolute change of another object, of the full range, from which on it was touched
 UNSEEN = ("wordings", "figurative", "synonyms")
 EXAMPLE_PHOTOGRAPHS = ("coffee.jpg", "chelsea.jpg", "launch.jpg")  # of assets/examples; training never saw them
 RESIZABLE = tuple(kind for kind in PHOTO_EDITS if kind != "blur")  # blur is defined at the working size only
-
-Scores = dict[str, float]
-
-
-def psnr(error: Tensor | float) -> Tensor:
-    """Decibels of a mean squared error on the [0, 1] scale; capped at 80."""
-    return -10 * torch.log10(torch.as_tensor(error).clamp_min(1e-8))
-
-
-def score(scenes: SceneBatch, output: Tensor) -> list[Scores]:
-    """One dictionary a sample.
-
-    psnr, psnr_unedited: of output and source against the target. error, error_unedited: squared error summed over
-    the edited region (where source and target visibly differ, grown by a pixel), or over the whole picture when it
-    is a photo edit; their ratio over many samples is "the error relative to the unedited picture's". psnr_outside:
-    over what lies more than 4 pixels from the edited region. psnr_source: of the output against the source.
-    touched: 1 when another object than the named one changed; absent when there is no other.
-    """
-    output = output.clamp(-1, 1)
-    error = _squared_error(output, scenes.target)
-    unedited = _squared_error(scenes.source, scenes.target)
-    visible = ((scenes.source - scenes.target).abs().amax(dim=1, keepdim=True) > VISIBLE_CHANGE).float()
-    region, near = (functional.max_pool2d(visible, size, 1, size // 2) for size in (3, 9))
-    change = (output - scenes.source).abs().mean(dim=1, keepdim=True) / 2
-    scores = []
-    for index, kind in enumerate(scenes.kinds):
-        where = region[index] if kind in OBJECT_EDITS else torch.ones_like(region[index])
-        row = {
-            "psnr": psnr(error[index].mean()).item(),
-            "psnr_unedited": psnr(unedited[index].mean()).item(),
-            "error": (error[index] * where).sum().item(),
-            "error_unedited": (unedited[index] * where).sum().item(),
-            "psnr_source": psnr(_squared_error(output, scenes.source)[index].mean()).item(),
-        }
-        outside = 1 - near[index]
-        if kind in OBJECT_EDITS and outside.sum() > 0:
-            row["psnr_outside"] = psnr((error[index] * outside).sum() / outside.sum()).item()
-        touched = _others_touched(scenes, index, change[index, 0] * outside[0])
-        if kind in OBJECT_EDITS and touched is not None:
-            row["touched"] = float(touched)
-        scores.append(row)
-    return scores
-
-
-def _squared_error(a: Tensor, b: Tensor) -> Tensor:
-    """(B, 1, height, width), on the [0, 1] scale."""
-    return ((a - b) / 2).square().mean(dim=1, keepdim=True)
-
-
-def _others_touched(scenes: SceneBatch, index: int, change: Tensor) -> bool | None:
-    """Whether any object but the edited one changed; None when there is none to be seen."""
-    shares = []
-    for slot in range(MAX_OBJECTS):
-        mask = scenes.masks[index, slot] > 0.5
-        if slot != scenes.edited_slot[index] and mask.sum() > 20:
-            shares.append(change[mask].mean().item())
-    return max(shares) > TOUCHED if shares else None
-
-
-def summarise(scores: dict[str, list[Scores]]) -> dict[str, Scores]:
-    """Kind → numbers: means, and the ratio of the summed errors as "relative_error"."""
-    summary = {}
-    for kind, rows in scores.items():
-        total = {key: [row[key] for row in rows if key in row] for key in {key for row in rows for key in row}}
-        means = {key: sum(values) / len(values) for key, values in total.items()}
-        if kind not in LEAVE_ALONE:
-            means["relative_error"] = sum(total["error"]) / sum(total["error_unedited"])
-        means["samples"] = len(rows)
-        del means["error"], means["error_unedited"]
-        summary[kind] = means
-    return summary
 
 
 class HeldOut:
@@ -125,13 +53,14 @@ class HeldOut:
             yield self.scenes.batch(number, len(kinds), kinds=kinds, wording=wording)
 
 
-def run(editor: MiniEditor, batches: Iterator[SceneBatch], steps: int) -> dict[str, Scores]:
-    """Edit every sample and summarise by kind."""
+def run(editor: MiniEditor, held_out: HeldOut, wording: str, steps: int) -> dict[str, dict[str, Any]]:
+    """Edit every sample of a split of wordings and summarise by kind."""
     scores: dict[str, list[Scores]] = defaultdict(list)
-    for scenes in batches:
+    for scenes in held_out.worded(wording):
         output = edit_batch(editor, scenes, steps)
-        for kind, row in zip(scenes.kinds, score(scenes, output), strict=True):
-            scores[kind].append(row)
+        for index, (kind, row) in enumerate(zip(scenes.kinds, score(scenes, output), strict=True)):
+            right = right_object(held_out.scenes, scenes, index, output)
+            scores[kind].append(row if right is None else row | {"right_object": float(right)})
     return summarise(scores)
 
 
@@ -193,13 +122,15 @@ def evaluate(model: str, data: Path, out: Path, steps: tuple[int, ...], per_kind
     default = CATALOG["mini"].steps
     held_out = HeldOut(data, per_kind)
     results: dict[str, Any] = {
+        "benchmark": BENCHMARK,
+        "samples_of_a_kind": held_out.batches * REPEATS,
         "model": model,
         "weights": editor.fingerprint,
         "torch": torch.__version__,
         "machine": platform.machine(),
         "default_steps": default,
-        "seen_wordings": {str(count): run(editor, iter(held_out), count) for count in steps},
-        **{f"unseen_{wording}": run(editor, held_out.worded(wording), default) for wording in UNSEEN},
+        "seen_wordings": {str(count): run(editor, held_out, "train", count) for count in steps},
+        **{f"unseen_{wording}": run(editor, held_out, wording, default) for wording in UNSEEN},
         "full_size": run_full_size(editor, _whole_photographs(held_out), default),
         "attention": localisation.localisation(editor, list(held_out)),
     }
@@ -213,6 +144,14 @@ def evaluate(model: str, data: Path, out: Path, steps: tuple[int, ...], per_kind
     return results
 
 
+COLUMNS = {
+    "psnr": ("dB", 6), "psnr_unedited": ("unedited", 8), "psnr_outside": ("outside", 8),
+    "psnr_source": ("to source", 9), "touched": ("touched", 7), "right_object": ("right", 7),
+    "relative_error": ("error", 7),
+}  # fmt: skip
+"""Measure → title and width in the printed table; shares have three places, decibels one."""
+
+
 def table(results: dict[str, Any]) -> str:
     """The main numbers as text."""
     lines = []
@@ -220,13 +159,20 @@ def table(results: dict[str, Any]) -> str:
         by_steps = results[title] if title == "seen_wordings" else {str(results["default_steps"]): results[title]}
         for count, summary in by_steps.items():
             lines.append(f"\n{title.replace('_', ' ')}, {count} steps")
-            lines.append(
-                f"{'kind':16} {'dB':>6} {'unedited':>9} {'error':>7} {'outside':>8} {'touched':>8} {'to source':>10}"
-            )
+            lines.append(" ".join(["kind            ", *(f"{title:>{width}}" for title, width in COLUMNS.values())]))
             for kind, row in summary.items():
-                cells = [row.get(key, float("nan")) for key in (
-                    "psnr", "psnr_unedited", "relative_error", "psnr_outside", "touched", "psnr_source")]  # fmt: skip
-                lines.append("{:16} {:6.1f} {:9.1f} {:7.3f} {:8.1f} {:8.3f} {:10.1f}".format(kind, *cells))
+                cells = (_cell(row.get(key), width) for key, (_, width) in COLUMNS.items())
+                lines.append(f"{kind:16} {' '.join(cells)}{_bounds(row)}")
     lines.append("\nfull size, dB (worst)")
     lines += [f"{kind:16} {row['psnr']:6.1f} ({row['worst']:.1f})" for kind, row in results["full_size"].items()]
     return "\n".join(lines) + "\n" + localisation.table(results["attention"])
+
+
+def _cell(value: float | None, width: int) -> str:
+    return f"{'–':>{width}}" if value is None else f"{value:{width}.{3 if width == 7 else 1}f}"
+
+
+def _bounds(row: dict[str, Any]) -> str:
+    """The interval of the error, where there is one."""
+    bounds = row["intervals"].get("relative_error")
+    return f"  [{bounds[0]:.3f}, {bounds[1]:.3f}]" if bounds else ""

@@ -28,9 +28,9 @@ from mmdit.catalog import ASSETS, CATALOG
 from mmdit.families.mini import MiniEditor, edit_field
 from mmdit.lora.presets import Presets
 from mmdit.lora.stack import LoraStack, LoraWeight
-from mmdit.training.evaluate import psnr
 from mmdit.training.looks import LOOKS, Look
 from mmdit.training.pairs import BATCH, sources
+from mmdit.training.scores import psnr
 
 HELD_OUT_SEED = 4343
 THUMBNAIL_PICTURE = ASSETS / "examples" / "chelsea.jpg"

@@ -26,6 +26,9 @@ MAX_OBJECTS = 3
 BIGGER, SMALLER = 1.5, 0.6
 ANCHOR = 8
 """Added objects stand on a raster of this many pixels, half a patch of the model: few ways to cut one into patches."""
+LACKS_EDITED = {"source": ("add",), "target": ("remove",), "clean": OBJECT_EDITS}
+"""What is drawn of each scene, before the edit, after it, and after it without the edited object → the kinds of edit
+whose object it lacks."""
 UNSAID = -100  # the class index that cross-entropy ignores
 
 
@@ -146,15 +149,17 @@ class Placement:
         side = torch.where(is_added, torch.tensor(44 * unit), side)
         return cls(centre.round().long(), side, flipped & ~is_added, is_added)
 
-    def jobs(self, plans: list[Plan], slot: int, to_target: bool) -> Tensor:
-        """Pasting jobs of one slot, (J, 7): sample, object, side, centre x, centre y, flipped, colour."""
+    def jobs(self, plans: list[Plan], slot: int, picture: str) -> Tensor:
+        """Pasting jobs of one slot into one of `PICTURES`, (J, 7): sample, object, side, centre x, centre y, flipped,
+        colour.
+        """
         jobs = []
         for sample, plan in enumerate(plans):
             edited = plan.edited == slot
-            if slot >= len(plan.objects) or (edited and plan.kind == ("remove" if to_target else "add")):
+            if slot >= len(plan.objects) or (edited and plan.kind in LACKS_EDITED[picture]):
                 continue
             thing, colour, side = plan.objects[slot], NO_COLOUR, self.side[sample, slot].item()
-            if edited and to_target:
+            if edited and picture == "target":
                 thing = plan.replacement if plan.kind == "replace" else thing
                 colour = plan.colour if plan.kind == "recolour" else NO_COLOUR
                 side *= {"bigger": BIGGER, "smaller": SMALLER}.get(plan.kind, 1.0)

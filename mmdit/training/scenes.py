@@ -18,9 +18,9 @@ from torch import Tensor
 from mmdit.model.transformer import WORKING_SIZES
 from mmdit.training.backgrounds import draw_backgrounds, photographs_of
 from mmdit.training.photo_edits import photo_edit
-from mmdit.training.plans import MAX_OBJECTS, Placement, Plan
-from mmdit.training.sprites import Sprites
-from mmdit.training.vocabulary import PHOTO_EDITS
+from mmdit.training.plans import LACKS_EDITED, MAX_OBJECTS, Placement, Plan
+from mmdit.training.sprites import Pixels, Sprites
+from mmdit.training.vocabulary import OBJECTS, PHOTO_EDITS
 
 SIZE_SHARES: dict[tuple[int, int], float] = dict(
     zip(WORKING_SIZES, (0.30, 0.19, 0.15, 0.16, 0.12, 0.04, 0.04), strict=True)
@@ -40,6 +40,9 @@ class SceneBatch:
         source, target: (B, 3, height, width) in [−1, 1].
         kinds, instructions: per sample.
         names: the object that the instruction is about, None for edits of the whole picture.
+        clean: (B, 3, height, width), the target without the edited object.
+        painted: (B, 7) the edited object as the target shows it: sample, object, side, centre x and y, flipped, colour;
+            −1 throughout where there is none.
         masks: (B, N + 1, height, width) in [0, 1]: the visible part of each object of the source; in the last
             slot, what an "add" puts into the target.
         edited_slot: (B,) index into the masks, −1 where no object is edited.
@@ -52,6 +55,8 @@ class SceneBatch:
     kinds: list[str]
     instructions: list[str]
     names: list[str | None]
+    clean: Tensor
+    painted: Tensor
     masks: Tensor
     edited_slot: Tensor
     meaning: Tensor
@@ -101,7 +106,8 @@ class Scenes:
 
         plans = [Plan.draw(kind, choose, wording) for kind in kinds]
         source = draw_backgrounds(self.photographs, size, height, width, choose, draw)
-        source, target, masks = self._paste_objects(source, plans, draw)
+        placement = Placement.draw(plans, height, width, draw)
+        source, target, clean, masks = self._paste_objects(source, plans, placement)
         for index, kind in enumerate(kinds):
             if kind in PHOTO_EDITS:
                 target[index] = photo_edit(kind, source[index])
@@ -112,31 +118,60 @@ class Scenes:
             kinds=kinds,
             instructions=[plan.instruction for plan in plans],
             names=[plan.name for plan in plans],
+            clean=clean * 2 - 1,
+            painted=_painted(plans, placement),
             masks=masks,
             edited_slot=torch.tensor(edited, device=self.device),
             meaning=torch.tensor([plan.meaning() for plan in plans], device=self.device),
         )
 
+    def with_each_object(self, scenes: SceneBatch, index: int) -> Tensor:
+        """(K, 3, height, width) in [−1, 1]: one sample's target with each object of the vocabulary in the place of the
+        one that stands there, in front of whatever overlaps it.
+        """
+        clean = (scenes.clean[index] + 1) / 2
+        things = torch.arange(len(OBJECTS))
+        jobs = scenes.painted[index].repeat(len(things), 1)
+        jobs[:, 0], jobs[:, 1] = things, things
+        height, width = clean.shape[-2:]
+        pixels = self.sprites.pixels(jobs, height, width)
+        canvas = clean.movedim(0, -1).reshape(1, height * width, 3).repeat(len(things), 1, 1)
+        _paste(canvas, pixels, pixels.sample)
+        return canvas.reshape(-1, height, width, 3).movedim(-1, 1) * 2 - 1
+
     def _paste_objects(
-        self, background: Tensor, plans: list[Plan], draw: torch.Generator
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Source, target and the masks, from a background."""
+        self, background: Tensor, plans: list[Plan], placement: Placement
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Source, target, the target without its edited object, and the masks, from a background."""
         batch, _, height, width = background.shape
-        placement = Placement.draw(plans, height, width, draw)
-        canvas = background.movedim(1, -1).reshape(batch, height * width, 3).repeat(2, 1, 1)
+        canvas = background.movedim(1, -1).reshape(batch, height * width, 3).repeat(3, 1, 1)
         masks = torch.zeros(batch, MAX_OBJECTS + 1, height * width, device=self.device)
         for slot in range(MAX_OBJECTS):
-            for to_target in (False, True):
-                pixels = self.sprites.pixels(placement.jobs(plans, slot, to_target), height, width)
-                rows = pixels.sample + batch * to_target
-                canvas[rows, pixels.place] = canvas[rows, pixels.place] * (1 - pixels.alpha) + pixels.colour
-                added = to_target & placement.is_added[pixels.sample.cpu(), slot].to(self.device)
-                if not to_target:
+            for number, picture in enumerate(LACKS_EDITED):
+                pixels = self.sprites.pixels(placement.jobs(plans, slot, picture), height, width)
+                _paste(canvas, pixels, pixels.sample + batch * number)
+                if picture == "source":
                     masks[pixels.sample, :slot, pixels.place] *= 1 - pixels.alpha
                     masks[pixels.sample, slot, pixels.place] = pixels.alpha[:, 0]
-                else:
+                elif picture == "target":
+                    added = placement.is_added[pixels.sample.cpu(), slot].to(self.device)
                     masks[pixels.sample, MAX_OBJECTS, pixels.place] = torch.where(
                         added, pixels.alpha[:, 0], masks[pixels.sample, MAX_OBJECTS, pixels.place]
                     )
-        pictures = canvas.reshape(2, batch, height, width, 3).movedim(-1, 2).contiguous().clamp_(0, 1)
-        return pictures[0], pictures[1], masks.reshape(batch, MAX_OBJECTS + 1, height, width)
+        pictures = canvas.reshape(3, batch, height, width, 3).movedim(-1, 2).contiguous().clamp_(0, 1)
+        return *pictures, masks.reshape(batch, MAX_OBJECTS + 1, height, width)
+
+
+def _paste(canvas: Tensor, pixels: Pixels, rows: Tensor) -> None:
+    """Draw over a flattened canvas (rows, height · width, 3), in place."""
+    canvas[rows, pixels.place] = canvas[rows, pixels.place] * (1 - pixels.alpha) + pixels.colour
+
+
+def _painted(plans: list[Plan], placement: Placement) -> Tensor:
+    """`SceneBatch.painted`."""
+    painted = torch.full((len(plans), 7), -1)
+    for slot in range(MAX_OBJECTS):
+        jobs = placement.jobs(plans, slot, "target")
+        edited = jobs[[plans[sample].edited == slot for sample in jobs[:, 0].tolist()]]
+        painted[edited[:, 0]] = edited
+    return painted

@@ -1,0 +1,103 @@
+"""The numbers of an evaluation: known edits get known scores, intervals are as wide as theory says."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mmdit.training.evaluate import BENCHMARK, UNSEEN, HeldOut
+from mmdit.training.scenes import SceneBatch, Scenes
+from mmdit.training.scores import right_object, score, summarise
+from mmdit.training.vocabulary import OBJECTS
+
+PAINTING = ("recolour", "replace", "add", "bigger", "smaller")
+SAMPLES_OF_VERSION = {1: "32ee0a0cc456e243"}
+"""Version of the benchmark → digest of what is asked in its first batches."""
+
+
+@pytest.fixture(scope="module")
+def stream(data_folder: Path) -> Scenes:
+    return Scenes(data_folder, "held_out", seed=5)
+
+
+@pytest.fixture(scope="module")
+def painted(stream: Scenes) -> SceneBatch:
+    kinds = [kind for kind in PAINTING for _ in range(6)]
+    return stream.batch(0, len(kinds), kinds=kinds)
+
+
+def test_the_clean_picture_lacks_the_edited_object_alone(stream: Scenes, painted: SceneBatch) -> None:
+    adding = [index for index, kind in enumerate(painted.kinds) if kind == "add"]
+    assert torch.equal(painted.clean[adding], painted.source[adding])
+    removing = stream.batch(1, 8, kinds=["remove"] * 8)
+    assert torch.equal(removing.clean, removing.target)
+    assert (removing.painted == -1).all()
+    whole = stream.batch(2, 4, kinds=["sepia"] * 4)
+    assert torch.equal(whole.clean, whole.source)
+
+
+def test_the_asked_object_drawn_into_the_clean_picture_is_the_target(stream: Scenes, painted: SceneBatch) -> None:
+    alone = 0
+    for index in range(len(painted.kinds)):
+        drawn = stream.with_each_object(painted, index)[painted.painted[index, 1]]
+        differs = (drawn - painted.target[index]).abs().amax(dim=0) > 1e-5
+        overlapped = painted.masks[index, :3].sum(dim=0) > 0  # by an object in front of it
+        assert not (differs & ~overlapped).any()
+        alone += not differs.any()
+    assert alone > len(painted.kinds) / 2
+
+
+def test_the_truth_shows_the_right_object_and_another_object_the_wrong_one(stream: Scenes, painted: SceneBatch) -> None:
+    for index in range(len(painted.kinds)):
+        assert right_object(stream, painted, index, painted.target)
+        everything = stream.with_each_object(painted, index)
+        other = (painted.painted[index, 1].item() + 7) % len(OBJECTS)
+        output = painted.target.clone()
+        output[index] = 0.6 * everything[other] + 0.4 * painted.clean[index]  # pale, but it
+        assert not right_object(stream, painted, index, output)
+
+
+def test_where_no_object_is_left_none_is_right_or_wrong(stream: Scenes) -> None:
+    scenes = stream.batch(3, 3, kinds=["remove", "night", "nonsense"])
+    assert [right_object(stream, scenes, index, scenes.target) for index in range(3)] == [None] * 3
+
+
+def test_doing_nothing_has_the_error_of_the_unedited_picture(painted: SceneBatch) -> None:
+    rows = score(painted, painted.source)
+    found = summarise({"add": [row for row, kind in zip(rows, painted.kinds, strict=True) if kind == "add"]})["add"]
+    assert found["relative_error"] == pytest.approx(1)
+    assert found["intervals"]["relative_error"] == pytest.approx([1, 1])
+    assert found["psnr"] == pytest.approx(found["psnr_unedited"])
+    assert found["samples"] == 6
+
+
+def test_intervals_are_as_wide_as_the_normal_theory_says() -> None:
+    values = np.random.default_rng(1).normal(30, 4, size=400)
+    weights = np.random.default_rng(2).uniform(1, 2, size=400)
+    rows = [
+        {"psnr": value, "error": 0.3 * weight * noise, "error_unedited": weight}
+        for value, weight, noise in zip(values, weights, values / 30, strict=True)
+    ]
+    found = summarise({"remove": rows})["remove"]
+    low, high = found["intervals"]["psnr"]
+    spread = 1.96 * values.std() / 20
+    assert (low, high) == pytest.approx((values.mean() - spread, values.mean() + spread), abs=0.15 * spread)
+
+    ratio = found["relative_error"]
+    residual = 0.3 * weights * values / 30 - ratio * weights
+    spread = 1.96 * residual.std() / weights.mean() / 20  # of a ratio of means, by linearisation
+    low, high = found["intervals"]["relative_error"]
+    assert (low, high) == pytest.approx((ratio - spread, ratio + spread), abs=0.15 * spread)
+
+
+def test_what_the_benchmark_asks_changes_with_its_version_only(data_folder: Path) -> None:
+    held_out = HeldOut(data_folder, per_kind=4)
+    asked = [
+        (scenes.kinds, scenes.instructions, scenes.painted.tolist())
+        for wording in ("train", *UNSEEN)
+        for scenes in held_out.worded(wording)
+    ]
+    digest = hashlib.sha256(repr(asked).encode()).hexdigest()[:16]
+    assert SAMPLES_OF_VERSION[BENCHMARK] == digest, "other samples: raise BENCHMARK and note the digest"
