@@ -251,6 +251,22 @@ def test_the_best_layers_are_a_third_in_the_models_order(layers: int, count: int
     assert with_values(values).best_layers() == tuple(f"layer {index}" for index in best)
 
 
+def test_layers_known_to_tell_are_the_best_ones_of_their_direction_and_stream(tmp_path: Path) -> None:
+    by_entropy = MAPS.best_layers()
+    telling = {
+        ("image_to_text", "reference:0"): (LAYERS[-1], "not recorded", LAYERS[0]),
+        ("image_to_text", "target"): ("x",),
+    }
+    maps = replace(MAPS, telling=telling)
+    maps.save(tmp_path / "maps.npz")
+    for one in (maps, AttentionMaps.load(tmp_path / "maps.npz")):
+        assert one.best_layers(stream="reference:0") == (LAYERS[0], LAYERS[-1])
+        assert one.best_layers() == by_entropy  # none of those known was recorded
+        assert one.best_layers("text_to_image", "reference:0") == MAPS.best_layers("text_to_image", "reference:0")
+    with pytest.raises(MapsError, match="no shares"):
+        maps.minus(maps).best_layers(stream="reference:0")
+
+
 def test_normalise() -> None:
     maps = np.random.default_rng(0).random((2, 3, 4, 5)).astype(np.float32) - 0.7
     largest = max(abs(value) for value in maps.ravel().tolist())

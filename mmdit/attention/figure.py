@@ -51,10 +51,15 @@ def draw_word(
     animated = file.suffix.lower() == ".gif"
     if layers is None:
         through_layers = animated and (step is not None or len(maps.steps) == 1)
-        layers = maps.layers if through_layers or maps.is_difference else maps.best_layers(direction, streams[0])
-    views = _views(maps, tuple(layers), step, animated)
+        layers = maps.layers if through_layers or maps.is_difference else None
+    views = _views(maps, None if layers is None else tuple(layers), step, animated)
     heatmaps = [
-        {stream: maps.heatmap(word, direction, stream, layers=of, steps=at) for stream in streams}
+        {
+            stream: maps.heatmap(
+                word, direction, stream, layers=maps.best_layers(direction, stream) if of is None else of, steps=at
+            )
+            for stream in streams
+        }
         for of, at, _ in views
     ]
     limit = max(float(np.abs(heatmap).max()) for view in heatmaps for heatmap in view.values())
@@ -70,10 +75,10 @@ def draw_word(
 
 
 def _views(
-    maps: AttentionMaps, layers: tuple[str | int, ...], step: int | None, animated: bool
-) -> list[tuple[tuple[str | int, ...], int | None, str]]:
-    """What each frame shows: (layers, step or None, title)."""
-    frames: list[tuple[tuple[str | int, ...], int | None]] = [(layers, step)]
+    maps: AttentionMaps, layers: tuple[str | int, ...] | None, step: int | None, animated: bool
+) -> list[tuple[tuple[str | int, ...] | None, int | None, str]]:
+    """What each frame shows: (layers or None for the default view's of each stream, step or None, title)."""
+    frames: list[tuple[tuple[str | int, ...] | None, int | None]] = [(layers, step)]
     if animated and step is None and len(maps.steps) > 1:
         frames = [(layers, at) for at in range(len(maps.steps))]
     elif animated:
@@ -90,7 +95,9 @@ def _timestep(maps: AttentionMaps, step: int) -> str:
     return f"{maps.steps[step]:.2f}"
 
 
-def _short(maps: AttentionMaps, layers: tuple[str | int, ...]) -> str:
+def _short(maps: AttentionMaps, layers: tuple[str | int, ...] | None) -> str:
+    if layers is None:
+        return "best layers"
     count = len(maps.layers)
     names = [
         maps.layers[layer] if isinstance(layer, int) and -count <= layer < count else layer  # `heatmap` refuses others

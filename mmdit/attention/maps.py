@@ -44,6 +44,7 @@ class AttentionMaps:
         data: (direction or "copied_from", stream) → array with the axes above, float16 or float32.
         metadata: JSON-ready; what edit this was.
         is_difference: True for what `minus` made: values in [−1, 1] that are no shares.
+        telling: (direction, stream) → layers known to find what a word names in this model; may be empty.
     """
 
     words: tuple[str, ...]
@@ -55,6 +56,7 @@ class AttentionMaps:
     patches: tuple[tuple[int, int], ...] = ()
     metadata: dict[str, Any] = field(default_factory=dict)
     is_difference: bool = False
+    telling: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for (what, stream), values in self.data.items():
@@ -181,7 +183,13 @@ class AttentionMaps:
         return [(self.layers[i], float(values[i])) for i in np.argsort(-values, kind="stable")]
 
     def best_layers(self, direction: str = "image_to_text", stream: str = "target") -> tuple[str, ...]:
-        """The default view's layers: the third with the lowest entropy, in the model's order."""
+        """The default view's layers, in the model's order: the recorded ones of those known to tell, or else the third
+        with the lowest entropy. Raises MapsError for a difference.
+        """
+        self._check_shares()
+        known = [layer for layer in self.layers if layer in self.telling.get((direction, stream), ())]
+        if known:
+            return tuple(known)
         count = max(1, round(len(self.layers) / 3))
         best = {layer for layer, _ in self.rank_layers(direction=direction, stream=stream)[:count]}
         return tuple(layer for layer in self.layers if layer in best)
@@ -209,6 +217,7 @@ class AttentionMaps:
             "streams": [[of.name, of.height, of.width] for of in self.streams],
             "patches": self.patches,
             "keys": list(self.data),
+            "telling": [[*of, layers] for of, layers in self.telling.items()],
             "metadata": self.metadata,
             "is_difference": self.is_difference,
         }
@@ -323,6 +332,7 @@ def _from_header(header: dict[str, Any], arrays: list[np.ndarray], file: str | P
             streams=tuple(Stream(*of) for of in header["streams"]),
             patches=tuple((row, column) for row, column in header["patches"]),
             data={(what, stream): values for (what, stream), values in zip(header["keys"], arrays, strict=True)},
+            telling={(what, stream): tuple(layers) for what, stream, layers in header.get("telling", [])},
             metadata=header["metadata"],
             is_difference=bool(header["is_difference"]),
         )

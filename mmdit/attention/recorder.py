@@ -150,6 +150,7 @@ class Recorder:
             streams=self.streams,
             patches=self.patches,
             data=data,
+            telling=dict(self.tokens.telling),
             metadata={"steps_averaged": done if self.steps is None else 1, **(metadata or {})},
         )
 

@@ -4,7 +4,8 @@ In: a `RecordSpec` from the user, `EditTokens` from the family that makes the ed
 exist, or a `RecordError`. Knows nothing of tensors.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from math import prod
 from typing import Literal
 
@@ -66,6 +67,7 @@ class EditTokens:
         calls_per_step: transformer calls of a step, 2 where guidance runs a second one.
         conditional, unconditional: where the passes with and without the instruction are; None where there is none.
         timestep_scale: the transformer's timestep at pure noise.
+        telling: (direction, stream) → layers known to find what a word names in this model.
     """
 
     layout: TokenLayout
@@ -75,6 +77,7 @@ class EditTokens:
     conditional: Pass = Pass()
     unconditional: Pass | None = None
     timestep_scale: float = 1.0
+    telling: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
 
 
 def chosen_layers(spec: RecordSpec, layers: tuple[str, ...]) -> tuple[str, ...]:

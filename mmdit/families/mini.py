@@ -41,6 +41,7 @@ class MiniEditor:
     def __init__(self, folder: str | Path, device: str = "cpu") -> None:
         self.device = device
         self.fingerprint = checkpoint.fingerprint(folder)
+        self.telling_layers = checkpoint.telling_layers(folder)
         self.transformer, self.text_encoder = checkpoint.load(folder, device)
 
     def working_size(self, size: tuple[int, int], resolution: int | None = None) -> tuple[int, int]:
@@ -101,6 +102,7 @@ class MiniEditor:
             words=tuple((word, tuple(range(span.start, span.stop))) for word, span in text.words[0]),
             steps=call.steps,
             calls_per_step=1 if call.guidance == 1.0 else 2,
+            telling=self.telling_layers,
         )
         layers = tuple(f"transformer_blocks.{index}.attn" for index in range(self.transformer.config.layers))
         return Recorder(call.record, tokens, layers, self.transformer.config.heads, self.device)

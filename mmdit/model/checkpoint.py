@@ -1,12 +1,15 @@
 """The embedded editor on disk: a folder with ``transformer/`` and ``text_encoder/``, safetensors and JSON only."""
 
 import hashlib
+import json
 from pathlib import Path
 
 import torch
 
 from mmdit.model.text import TextEncoder
 from mmdit.model.transformer import MiniMMDiT
+
+TELLING_LAYERS = "telling_layers.json"
 
 
 def load(folder: str | Path, device: str = "cpu") -> tuple[MiniMMDiT, TextEncoder]:
@@ -28,6 +31,17 @@ def save(folder: str | Path, transformer: MiniMMDiT, text_encoder: TextEncoder) 
     shipped.load_state_dict(transformer.state_dict())
     shipped.half().save_pretrained(folder / "transformer")
     text_encoder.save_pretrained(folder / "text_encoder")
+
+
+def telling_layers(folder: str | Path) -> dict[tuple[str, str], tuple[str, ...]]:
+    """(direction, stream) → the layers whose maps find what a word names, as `mmdit.training.localisation` measured
+    them; empty where it did not.
+    """
+    file = Path(folder) / TELLING_LAYERS
+    if not file.is_file():
+        return {}
+    stored = json.loads(file.read_text(encoding="utf-8"))
+    return {(direction, stream): tuple(of) for direction, by in stored.items() for stream, of in by.items()}
 
 
 def fingerprint(folder: str | Path) -> str:
