@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import randomised
 from peft import LoraConfig
 from torch import Tensor
 from torch.nn import functional
@@ -17,6 +18,12 @@ LORA_TARGETS = [
     "img_mlp.net.0.proj", "img_mlp.net.2", "txt_mlp.net.0.proj", "txt_mlp.net.2",
 ]  # fmt: skip
 HEIGHT, WIDTH, SLOTS = 48, 64, 7
+
+
+@pytest.fixture(params=["joint", "cross"])
+def either_transformer(request: pytest.FixtureRequest) -> MiniMMDiT:
+    """Both kinds of attention; random weights everywhere."""
+    return randomised(MiniMMDiT(channels=48, layers=2, heads=2, rotary_channels=(8, 8, 8), attention=request.param))
 
 
 def draw_inputs(batch: int = 3) -> dict[str, Tensor]:
@@ -44,15 +51,15 @@ def assert_close(found: Tensor, expected: Tensor) -> None:
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
 
 
-def test_output_shapes(tiny_transformer: MiniMMDiT) -> None:
-    field = tiny_transformer(**draw_inputs())
+def test_output_shapes(either_transformer: MiniMMDiT) -> None:
+    field = either_transformer(**draw_inputs())
     assert isinstance(field, EditField)
     assert field.gain.shape == (3, 9, HEIGHT, WIDTH)
     assert field.offset.shape == (3, 3, HEIGHT, WIDTH)
 
 
 @pytest.mark.parametrize("content", ["noise", "infinity-free extremes", "permuted"])
-def test_what_padding_slots_hold_does_not_matter(tiny_transformer: MiniMMDiT, content: str) -> None:
+def test_what_padding_slots_hold_does_not_matter(either_transformer: MiniMMDiT, content: str) -> None:
     inputs = draw_inputs()
     padding = ~inputs["text_mask"][..., None]
     other = {
@@ -61,24 +68,24 @@ def test_what_padding_slots_hold_does_not_matter(tiny_transformer: MiniMMDiT, co
         "permuted": inputs["text"].flip(0),
     }[content]
     changed = inputs | {"text": torch.where(padding, other, inputs["text"])}
-    assert_close(run(tiny_transformer, changed), run(tiny_transformer, inputs))
+    assert_close(run(either_transformer, changed), run(either_transformer, inputs))
 
 
-def test_more_padding_slots_change_nothing(tiny_transformer: MiniMMDiT) -> None:
+def test_more_padding_slots_change_nothing(either_transformer: MiniMMDiT) -> None:
     inputs = draw_inputs()
     more = torch.randn(3, 5, 768, generator=torch.Generator().manual_seed(7))
     padded = inputs | {
         "text": torch.cat([inputs["text"], more], dim=1),
         "text_mask": torch.cat([inputs["text_mask"], torch.zeros(3, 5, dtype=torch.bool)], dim=1),
     }
-    assert_close(run(tiny_transformer, padded), run(tiny_transformer, inputs))
+    assert_close(run(either_transformer, padded), run(either_transformer, inputs))
 
 
 @pytest.mark.parametrize("name", ["target", "source", "text", "text_mask", "timestep"])
-def test_every_input_matters(tiny_transformer: MiniMMDiT, name: str) -> None:
+def test_every_input_matters(either_transformer: MiniMMDiT, name: str) -> None:
     inputs = draw_inputs()
     changed = inputs | {name: inputs[name].roll(1, dims=0)}
-    assert (run(tiny_transformer, changed) - run(tiny_transformer, inputs)).abs().max() > 1e-2
+    assert (run(either_transformer, changed) - run(either_transformer, inputs)).abs().max() > 1e-2
 
 
 def test_the_order_of_words_matters(tiny_transformer: MiniMMDiT) -> None:
@@ -90,28 +97,28 @@ def test_the_order_of_words_matters(tiny_transformer: MiniMMDiT) -> None:
     assert difference[[0, 2]].max() < 1e-5
 
 
-def test_samples_of_a_batch_do_not_see_each_other(tiny_transformer: MiniMMDiT) -> None:
+def test_samples_of_a_batch_do_not_see_each_other(either_transformer: MiniMMDiT) -> None:
     inputs = draw_inputs()
-    together = run(tiny_transformer, inputs)
+    together = run(either_transformer, inputs)
     for index in range(3):
         alone = {name: value[index : index + 1] for name, value in inputs.items()}
-        assert_close(run(tiny_transformer, alone), together[index : index + 1])
+        assert_close(run(either_transformer, alone), together[index : index + 1])
 
 
-def test_an_instruction_without_tokens_gives_finite_numbers(tiny_transformer: MiniMMDiT) -> None:
+def test_an_instruction_without_tokens_gives_finite_numbers(either_transformer: MiniMMDiT) -> None:
     inputs = draw_inputs()
     empty = inputs | {"text_mask": torch.zeros_like(inputs["text_mask"])}
-    assert run(tiny_transformer, empty).isfinite().all()
+    assert run(either_transformer, empty).isfinite().all()
 
 
-def test_saved_and_loaded_is_the_same_bit_for_bit(tiny_transformer: MiniMMDiT, tmp_path: Path) -> None:
-    tiny_transformer.save_pretrained(tmp_path)
+def test_saved_and_loaded_is_the_same_bit_for_bit(either_transformer: MiniMMDiT, tmp_path: Path) -> None:
+    either_transformer.save_pretrained(tmp_path)
     assert {file.suffix for file in tmp_path.iterdir()} == {".json", ".safetensors"}
     loaded = MiniMMDiT.from_pretrained(tmp_path, use_safetensors=True, local_files_only=True)
-    saved = tiny_transformer.state_dict()
+    saved = either_transformer.state_dict()
     assert list(loaded.state_dict()) == list(saved)
     assert all(torch.equal(value, saved[name]) for name, value in loaded.state_dict().items())
-    assert torch.equal(run(loaded, draw_inputs()), run(tiny_transformer, draw_inputs()))
+    assert torch.equal(run(loaded, draw_inputs()), run(either_transformer, draw_inputs()))
 
 
 def test_a_lora_is_neutral_then_works_then_leaves_no_trace(tiny_transformer: MiniMMDiT) -> None:

@@ -104,8 +104,9 @@ class MiniEditor:
             calls_per_step=1 if call.guidance == 1.0 else 2,
             telling=self.telling_layers,
         )
-        layers = tuple(f"transformer_blocks.{index}.attn" for index in range(self.transformer.config.layers))
-        return Recorder(call.record, tokens, layers, self.transformer.config.heads, self.device)
+        return Recorder(
+            call.record, tokens, self.transformer.text_attentions, self.transformer.config.heads, self.device
+        )
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,11 @@ def rotate(x: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
     return torch.stack([even * cosine - odd * sine, even * sine + odd * cosine], dim=-1).flatten(-2)
 
 
+def modulate(x: Tensor, shift: Tensor, scale: Tensor, epsilon: float) -> Tensor:
+    """AdaLN: (B, S, C) normalised over channels, scaled and shifted by (B, 1, C)."""
+    return functional.layer_norm(x, x.shape[-1:], eps=epsilon) * (1 + scale) + shift
+
+
 class GELUProjection(nn.Module):
     def __init__(self, channels: int, hidden: int) -> None:
         super().__init__()
@@ -141,14 +146,14 @@ class DoubleStreamBlock(nn.Module):
         text_shifts = (text_modulation + self.txt_scale_shift_table).to(text.dtype).chunk(6, dim=1)
 
         attended_image, attended_text = self.attn(
-            self._modulate(image, *image_shifts[:2]), self._modulate(text, *text_shifts[:2]), rotary, mask
+            modulate(image, *image_shifts[:2], self.epsilon),
+            modulate(text, *text_shifts[:2], self.epsilon),
+            rotary,
+            mask,
         )
         image = image + image_shifts[2] * attended_image
         text = text + text_shifts[2] * attended_text
 
-        image = image + image_shifts[5] * self.img_mlp(self._modulate(image, *image_shifts[3:5]))
-        text = text + text_shifts[5] * self.txt_mlp(self._modulate(text, *text_shifts[3:5]))
+        image = image + image_shifts[5] * self.img_mlp(modulate(image, *image_shifts[3:5], self.epsilon))
+        text = text + text_shifts[5] * self.txt_mlp(modulate(text, *text_shifts[3:5], self.epsilon))
         return image, text
-
-    def _modulate(self, x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
-        return functional.layer_norm(x, x.shape[-1:], eps=self.epsilon) * (1 + scale) + shift

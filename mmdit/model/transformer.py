@@ -4,6 +4,7 @@ In: a noisy target picture, the source picture, the instruction's features, a ti
 applied to the source is the model's estimate of the finished edit. Knows nothing of samplers, files or words.
 """
 
+import re
 from collections.abc import Callable
 from typing import ClassVar
 
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mmdit.attention.layout import TokenLayout
+from mmdit.model.cross_attention import CrossAttentionBlock
 from mmdit.model.edit_field import EditField, assemble
 from mmdit.model.layers import DoubleStreamBlock, rotary_table, timestep_embedding
 
@@ -24,6 +26,9 @@ WORKING_SIZES: tuple[tuple[int, int], ...] = (
 )  # fmt: skip
 """The (height, width) that it is trained at; all hold 60 to 64 patches."""
 
+BLOCKS: dict[str, type[nn.Module]] = {"joint": DoubleStreamBlock, "cross": CrossAttentionBlock}
+CLOSED = re.compile(r"(to_out\.0|to_add_out|mlp\.net\.2)\.(weight|bias)$")
+"""A block's output projections, which start as zero."""
 AFFINE_CHANNELS, SOFTNESS_CHANNELS = 12, 1
 COARSE_CHANNELS = AFFINE_CHANNELS + SOFTNESS_CHANNELS  # of each patch; the others are of its pixels
 TIMESTEP_CHANNELS = 128
@@ -41,10 +46,11 @@ class MiniMMDiT(ModelMixin, ConfigMixin, PeftAdapterMixin):
         rotary_channels: channels of a head rotated by (stream, row, column); their sum is the head dimension.
         rotary_theta: base of the rotary frequencies; small, because the grid is.
         change_block: the block after which target tokens must tell whether their patch changes at all.
+        attention: "joint", the MMDiT, or "cross", the kind of block that it is compared with.
     """
 
-    _repeated_blocks: ClassVar = ["DoubleStreamBlock"]
-    _no_split_modules: ClassVar = ["DoubleStreamBlock"]
+    _repeated_blocks: ClassVar = ["DoubleStreamBlock", "CrossAttentionBlock"]
+    _no_split_modules: ClassVar = ["DoubleStreamBlock", "CrossAttentionBlock"]
 
     @register_to_config
     def __init__(
@@ -57,8 +63,11 @@ class MiniMMDiT(ModelMixin, ConfigMixin, PeftAdapterMixin):
         rotary_channels: tuple[int, int, int] = (12, 18, 18),
         rotary_theta: float = 100.0,
         change_block: int = 3,
+        attention: str = "joint",
     ) -> None:
         super().__init__()
+        if attention not in BLOCKS:
+            raise ValueError(f"attention is {attention!r}; use {' or '.join(BLOCKS)}")
         if sum(rotary_channels) * heads != channels:
             raise ValueError(
                 f"rotary_channels {tuple(rotary_channels)} must add up to channels / heads = {channels / heads:g}"
@@ -73,7 +82,7 @@ class MiniMMDiT(ModelMixin, ConfigMixin, PeftAdapterMixin):
         )
         self.img_mod = nn.Linear(channels, 6 * channels)
         self.txt_mod = nn.Linear(channels, 6 * channels)
-        self.transformer_blocks = nn.ModuleList([DoubleStreamBlock(channels, heads) for _ in range(layers)])
+        self.transformer_blocks = nn.ModuleList([BLOCKS[attention](channels, heads) for _ in range(layers)])
         self.norm_out = nn.Linear(channels, 2 * channels)
         self.proj_out = nn.Linear(channels, 4 * pixels + COARSE_CHANNELS)
         self.change_out = nn.Linear(channels, 1)
@@ -88,12 +97,18 @@ class MiniMMDiT(ModelMixin, ConfigMixin, PeftAdapterMixin):
             nn.init.zeros_(module.weight)
             nn.init.zeros_(module.bias)
         for block in self.transformer_blocks:
-            for module in (block.attn.to_out[0], block.attn.to_add_out, block.img_mlp.net[2], block.txt_mlp.net[2]):
-                nn.init.zeros_(module.weight)
-                nn.init.zeros_(module.bias)
-            for table in (block.img_scale_shift_table, block.txt_scale_shift_table):
-                with torch.no_grad():
-                    table[[2, 5]] = 1.0  # gates open; the zero output projections close the branch
+            for name, parameter in block.named_parameters():
+                if CLOSED.search(name):
+                    nn.init.zeros_(parameter)
+                elif name.endswith("scale_shift_table"):
+                    with torch.no_grad():
+                        parameter[[2, 5]] = 1.0  # gates open; the zero output projections close the branch
+
+    @property
+    def text_attentions(self) -> tuple[str, ...]:
+        """Names of the modules in which the picture reads the text, in order."""
+        module = {"joint": "attn", "cross": "attn2"}[self.config.attention]
+        return tuple(f"transformer_blocks.{index}.{module}" for index in range(self.config.layers))
 
     def layout(self, text_tokens: int, height: int, width: int) -> TokenLayout:
         """The joint sequence of one edit of a height × width working picture."""

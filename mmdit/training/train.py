@@ -57,6 +57,7 @@ class TrainingConfig:
         compile: compile the blocks; pays off after a few hundred steps.
         save_every: seconds between saved states.
         channels, layers: size of the model.
+        attention: "joint", or "cross" to train what the MMDiT is compared with.
     """
 
     data: Path
@@ -77,6 +78,7 @@ class TrainingConfig:
     save_every: float = 240.0
     channels: int = 240
     layers: int = 6
+    attention: str = "joint"
 
     @property
     def steps(self) -> int:
@@ -126,7 +128,9 @@ class Trainer:
     def __init__(self, config: TrainingConfig) -> None:
         self.config = config
         torch.manual_seed(config.seed)
-        self.model = MiniMMDiT(channels=config.channels, layers=config.layers, heads=config.channels // 48)
+        self.model = MiniMMDiT(
+            channels=config.channels, layers=config.layers, heads=config.channels // 48, attention=config.attention
+        )
         if config.start_from is not None:
             self.model.load_state_dict(
                 MiniMMDiT.from_pretrained(config.start_from, torch_dtype=torch.float32).state_dict()
