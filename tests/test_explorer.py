@@ -3,7 +3,7 @@
 import base64
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +15,16 @@ from PIL import Image
 from mmdit.attention.layout import Stream
 from mmdit.attention.maps import COPIED_FROM, AttentionMaps, MapsError
 from mmdit.runtime.history import Entry, History
-from mmdit.ui.explorer_payload import Shelf, colour_tables, dequantise, header, make_block, quantise, short_labels
+from mmdit.ui.explorer_payload import (
+    Shelf,
+    colour_tables,
+    dequantise,
+    header,
+    make_block,
+    quantise,
+    ranking,
+    short_labels,
+)
 
 PATIENCE = 60_000  # milliseconds; a busy build server is slow
 INSTRUCTION = "make the cat <b>blue</b>"
@@ -169,6 +178,10 @@ def test_the_header_is_json_and_ranks_like_the_maps(history: History, photograph
         ranked = [name for name, _ in maps.rank_layers(direction=direction, stream="reference:0")]
         assert [maps.layers[index] for index in found["order"]] == ranked
         assert tuple(maps.layers[index] for index in found["best"]) == maps.best_layers(direction, "reference:0")
+        assert found["measured"] is False
+    known = replace(maps, telling={("image_to_text", "reference:0"): (maps.layers[-1],)})
+    found = ranking(known, "image_to_text", "reference:0")
+    assert (found["best"], found["measured"]) == ([len(maps.layers) - 1], True)
     assert told["copied_from"] == ["reference:0"]
     assert told["patches"] == [[2, 3], [6, 10]]
 

@@ -119,8 +119,10 @@ def header(maps: AttentionMaps, entry: Entry) -> dict[str, Any]:
     }
 
 
-def ranking(maps: AttentionMaps, direction: str, stream: str) -> dict[str, list]:
-    """Positions of the layers, most telling first, with their entropies; and those of the default view."""
+def ranking(maps: AttentionMaps, direction: str, stream: str) -> dict[str, Any]:
+    """Positions of the layers, most telling first, with their entropies; and those of the default view, and whether
+    these were measured.
+    """
     place = {layer: index for index, layer in enumerate(maps.layers)}
     ranked = maps.rank_layers(direction=direction, stream=stream)
     best = maps.best_layers(direction, stream)
@@ -128,6 +130,7 @@ def ranking(maps: AttentionMaps, direction: str, stream: str) -> dict[str, list]
         "order": [place[layer] for layer, _ in ranked],
         "entropies": [round(entropy, 4) for _, entropy in ranked],
         "best": [place[layer] for layer in best],
+        "measured": not set(best).isdisjoint(maps.telling.get((direction, stream), ())),
     }
 
 

@@ -84,7 +84,8 @@ function percent(share) {
 
 function layerName(stream) {
   if (view.layer !== MEAN) return header.layers[view.layer].label;
-  const {best} = ranking(stream);
+  const {best, measured} = ranking(stream);
+  if (best.length === 1 && measured) return say('best by measurement: {layer}', {layer: header.layers[best[0]].label});
   if (best.length === 1) return say('best: {layer}', {layer: header.layers[best[0]].label});
   return say('best {count}, averaged', {count: best.length});
 }
