@@ -4,6 +4,8 @@ import os
 import shutil
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before anything imports huggingface_hub
+if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):  # share the cores, before torch counts them
+    os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // workers))
 
 from pathlib import Path
 

@@ -468,7 +468,7 @@ def photo_scene(source: Tensor, target: Tensor) -> SceneBatch:
     """A pair as the editor's own training knows it."""
     nothing = torch.zeros(len(source), 1)
     kinds = ["invert"] * len(source)
-    return SceneBatch(source, target, kinds, kinds, [None] * len(source), nothing, nothing, nothing)
+    return SceneBatch(source, target, kinds, kinds, [None] * len(source), source, *[nothing] * 4)
 
 
 def test_noise_and_loss_are_those_of_the_editors_own_training() -> None:

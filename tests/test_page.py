@@ -299,6 +299,13 @@ def test_a_telephone_shows_the_whole_width(page, studio: Studio, photograph_file
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
+def test_a_telephone_is_led_to_the_result_that_lies_below(page, studio: Studio, photograph_file: Path) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    make_one(page, studio, photograph_file, "make it darker")
+    page.wait_for_function("scrollY > 0 && document.querySelector('#status').getBoundingClientRect().top < 200")
+    assert page.locator("#stage .after").bounding_box()["y"] < 844
+
+
 def test_an_example_fills_in_picture_and_instruction(page) -> None:
     caption = page.get_attribute("#examples button >> nth=0", "title")
     page.click("#examples button >> nth=0")

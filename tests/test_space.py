@@ -152,6 +152,7 @@ def test_nothing_of_the_developers_is_in_the_folder(folder: Path) -> None:
         assert not (folder / name).exists()
 
 
+@pytest.mark.slow
 @pytest.mark.shipped
 def test_the_studio_starts_from_the_folder_and_edits(
     folder: Path, editor: Editor, photograph: Image.Image, tmp_path: Path

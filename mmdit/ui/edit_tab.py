@@ -132,7 +132,8 @@ class EditTab:
         timer.tick(self._watch, asked, [self.drawn, *right, fields.seed, self.recent], **quiet)
         self.asked = {self.view, self.fitted, self.stack, region, *fields.all}
         """What `request` needs to know."""
-        gr.on([self.edit.click, fields.instruction.submit], self._start, self.asked, shown, **quiet)
+        started = gr.on([self.edit.click, fields.instruction.submit], self._start, self.asked, shown, **quiet)
+        started.then(None, js=_script("look"), **quiet)
         self.cancel.click(self._cancel, [self.view], shown, **quiet)
         gr.on([field.change for field in fields.kept], None, fields.kept, js=_script("keep"), **quiet)
         fields.reset.click(self._reset, None, list(dict.fromkeys([*fields.kept, *fields.of_some_models])), **quiet)
