@@ -1,4 +1,4 @@
-"""The edit tab: a picture and an instruction on the left, what becomes of them on the right.
+"""The edit tab: a picture and an instruction on the left, what becomes of them on the right (`edit_result.py`).
 
 What is shown follows from a `View` and the job that it names, so that a reload or a second browser tab shows the
 same. No handler of the page waits for the model; a timer looks after the job. Every handler lists as outputs what it
@@ -17,6 +17,7 @@ from mmdit.catalog import ModelEntry
 from mmdit.runtime.history import Entry
 from mmdit.runtime.jobs import Jobs, QueueFullError
 from mmdit.ui import abilities, markup
+from mmdit.ui.edit_result import ResultColumn
 from mmdit.ui.explorer_payload import Shelf
 from mmdit.ui.language import mark
 from mmdit.ui.lora_shelf import LoraShelf, read_stack
@@ -25,7 +26,7 @@ from mmdit.ui.region_panel import RegionPanel
 from mmdit.ui.request_fields import RequestFields, Values
 from mmdit.ui.source_image import read_upload
 from mmdit.ui.strips import Strips
-from mmdit.ui.view import View, is_active, made, moment, news, shown_entry, stage, without_job
+from mmdit.ui.view import View, is_active, moment, shown_entry, without_job
 
 if TYPE_CHECKING:  # see jobs.py
     from mmdit.editor import EditRequest
@@ -64,7 +65,7 @@ class EditTab:
             with gr.Column(scale=5, min_width=320):
                 self._build_request()
             with gr.Column(scale=7, min_width=320):
-                self._build_result()
+                self.result = ResultColumn(jobs, self.strips)
         self._build_rest()
         self._wire()
 
@@ -88,16 +89,6 @@ class EditTab:
         with gr.Accordion(mark("Options"), open=False, elem_id="options"):
             self.fields.build_options()
 
-    def _build_result(self) -> None:
-        self.status = gr.HTML(markup.status("…"), elem_id="status")
-        self.stage = gr.HTML(markup.nothing_yet(), elem_id="stage")
-        self.variants = gr.HTML("", js_on_load=markup.STRIP_SCRIPT, visible=False, elem_id="choices")
-        with gr.Row(elem_classes="actions"):
-            self.download = gr.DownloadButton(mark("Download PNG"), visible=False, elem_id="download", min_width=140)
-            self.look_inside = gr.Button(mark("Look inside"), visible=False, elem_id="look-inside", min_width=140)
-            self.again = gr.Button(mark("Edit the result"), visible=False, elem_id="again", min_width=180)
-            self.undo = gr.Button(mark("Back to the earlier picture"), visible=False, elem_id="undo", min_width=180)
-
     def _build_rest(self) -> None:
         gr.HTML(markup.section(mark("Recent results")))
         self.recent = gr.HTML(markup.strip([], "…"), js_on_load=markup.STRIP_SCRIPT, elem_id="recent")
@@ -113,8 +104,7 @@ class EditTab:
         self.fitted = gr.State(0)  # number of the model that the left column is fitted to
         fields = self.fields
         timer = gr.Timer(POLL_SECONDS)
-        results = [self.variants, self.download, self.look_inside, self.again, self.undo]
-        right = [self.status, self.stage, self.edit, self.cancel, *results]
+        right = [*self.result.all, self.edit, self.cancel]
         shown = [self.view, self.drawn, *right]
         region = self.region.view
         self.restored = [*shown, *fields.all, self.stack, region, self.part, self.recent]
@@ -144,9 +134,9 @@ class EditTab:
         again = [*shown, fields.source, fields.instruction, region]
         self.example_strip.select(self._take_example, [self.view], again, **quiet)
         self.recent.select(self._restore, [self.view], self.restored, **quiet)
-        self.variants.select(self._choose, [self.view], shown, **quiet)
-        self.again.click(self._edit_again, [self.view], again, **quiet)
-        self.undo.click(self._take_back, [self.view], self.restored, **quiet)
+        self.result.variants.select(self._choose, [self.view], shown, **quiet)
+        self.result.again.click(self._edit_again, [self.view], again, **quiet)
+        self.result.undo.click(self._take_back, [self.view], self.restored, **quiet)
 
     # ---- what the user does
 
@@ -325,22 +315,14 @@ class EditTab:
         return update
 
     def _show(self, view: View) -> Update:
-        """The right column for a view."""
+        """The right column for a view, and the buttons that follow from it."""
         active = is_active(view, self.jobs)
-        entry = None if active else shown_entry(view, self.jobs)
-        series = made(view, self.jobs)
         return {
             self.view: view,
             self.drawn: moment(view, self.jobs),
-            self.status: news(view, self.jobs),
-            self.stage: stage(view, self.jobs),
-            self.variants: gr.update(value=self.strips.variants(series, entry), visible=len(series) > 1),
+            **self.result.show(view),
             self.edit: gr.update(interactive=not active),
             self.cancel: gr.update(interactive=active),
-            self.download: gr.update(value=entry and str(entry.result), visible=entry is not None),
-            self.look_inside: gr.update(visible=entry is not None and entry.maps is not None),
-            self.again: gr.update(visible=entry is not None and view.before != entry.name),
-            self.undo: gr.update(visible=bool(view.before) and not active),
         }
 
     def _settings(self, entry: Entry) -> Update:

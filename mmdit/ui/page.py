@@ -95,7 +95,7 @@ def _build(jobs: Jobs, model: ModelEntry, presets: Presets, folder: Path) -> gr.
         inside.select(lambda view: explorer.show(edit.shown_name(view)), [edit.view], [explorer.view], **quiet)
         explorer.view.submit(edit.take_map, [edit.view], edit.restored, **quiet)
         explorer.view.submit(lambda: gr.update(selected="edit"), None, [tabs], **quiet)
-        edit.look_inside.click(lambda: gr.update(selected="inside"), None, [tabs], **quiet)
+        edit.result.look_inside.click(lambda: gr.update(selected="inside"), None, [tabs], **quiet)
     return page
 
 
