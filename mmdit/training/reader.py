@@ -21,7 +21,7 @@ from mmdit.training.vocabulary import COLOURS, LEAVE_ALONE, OBJECT_EDITS, OBJECT
 from mmdit.training.wordings import instruction
 
 REQUESTS = Path(__file__).parent / "wordings" / "requests.tsv"
-TEMPLATES_OF_A_KIND, OTHERS_OF_A_KIND = 700, 400
+TEMPLATES_OF_A_KIND, OTHERS_OF_A_KIND = 1500, 700
 EPOCHS, BATCH, RATE, DROPOUT, SMOOTHING, TOKENS_LEFT_OUT = 12, 128, 2e-3, 0.3, 0.05, 0.1
 ENCODED_TOGETHER = 128
 
