@@ -107,10 +107,6 @@ def main() -> int:
     arguments = _parser().parse_args()
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     try:
-        port = _free_port(arguments.host, arguments.port)
-        if port != (arguments.port or FIRST_PORT):
-            print(f"port {FIRST_PORT} is taken; using {port}", file=sys.stderr)
-
         from mmdit.catalog import find
         from mmdit.runtime.history import History
         from mmdit.runtime.jobs import Jobs
@@ -118,11 +114,15 @@ def main() -> int:
         from mmdit.runtime.sizes import parse_size
         from mmdit.ui import page
 
-        first = ModelChoice(arguments.model, arguments.memory)
-        history = History(arguments.outputs, parse_size(arguments.outputs_limit))
+        model, first = find(arguments.model), ModelChoice(arguments.model, arguments.memory)
+        limit = parse_size(arguments.outputs_limit)
+        port = _free_port(arguments.host, arguments.port)
+        if port != (arguments.port or FIRST_PORT):
+            print(f"port {FIRST_PORT} is taken; using {port}", file=sys.stderr)
+        history = History(arguments.outputs, limit)
         history.remove_leftovers()
         with Jobs(_loader(arguments, first), history, first, _fetch) as jobs:
-            page.serve(jobs, find(arguments.model), arguments.host, port)
+            page.serve(jobs, model, arguments.host, port)
     except (ValueError, OSError) as error:
         print(f"app.py: {' '.join(str(error).split())}", file=sys.stderr)
         return 2

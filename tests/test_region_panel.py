@@ -262,6 +262,7 @@ def test_undo_redo_invert_fill_clear(page, served: Served) -> None:
     page.keyboard.press("Control+z")
     assert_mask(page, served, first)
     page.click("[data-action=undo]")
+    assert_mask(page, served, np.zeros_like(both))
     assert value(page, served) == {"mask": "", "feather": 8}
     assert page.get_attribute("[data-action=undo]", "aria-disabled") == "true"
     page.keyboard.press("Control+z")  # the read button has the focus, which is no business of the painter
