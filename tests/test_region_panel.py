@@ -264,7 +264,7 @@ def test_undo_redo_invert_fill_clear(page, served: Served) -> None:
     page.click("[data-action=undo]")
     assert_mask(page, served, np.zeros_like(both))
     assert value(page, served) == {"mask": "", "feather": 8}
-    assert page.get_attribute("[data-action=undo]", "aria-disabled") == "true"
+    page.wait_for_selector("[data-action=undo][aria-disabled=true]")
     page.keyboard.press("Control+z")  # the read button has the focus, which is no business of the painter
     page.locator(".overlay").focus()
     page.keyboard.press("Control+Shift+z")
@@ -282,7 +282,7 @@ def test_undo_redo_invert_fill_clear(page, served: Served) -> None:
         page.click("[data-action=undo]")
     assert_mask(page, served, both)
     hand.drag((400, 10), (450, 50))
-    assert page.get_attribute("[data-action=redo]", "aria-disabled") == "true"
+    page.wait_for_selector("[data-action=redo][aria-disabled=true]")
     assert_mask(page, served, both | box(400, 10, 450, 50))
 
 
