@@ -24,6 +24,7 @@ from mmdit.attention.maps import (
     normalise,
     pointing,
 )
+from mmdit.model.checkpoint import telling_layers
 
 WORDS = ("make", "the", "猫", "the#2", "déjà\n“vu” 🐈")
 LAYERS = tuple(f"transformer_blocks.{index}.attn" for index in range(4))
@@ -265,6 +266,14 @@ def test_layers_known_to_tell_are_the_best_ones_of_their_direction_and_stream(tm
         assert one.best_layers("text_to_image", "reference:0") == MAPS.best_layers("text_to_image", "reference:0")
     with pytest.raises(MapsError, match="no shares"):
         maps.minus(maps).best_layers(stream="reference:0")
+
+
+@pytest.mark.parametrize("content", ["{", "[1]", '{"image_to_text": {"target": 3}}'])
+def test_damaged_telling_layers_are_named(content: str, tmp_path: Path) -> None:
+    assert telling_layers(tmp_path) == {}
+    (tmp_path / "telling_layers.json").write_text(content)
+    with pytest.raises(ValueError, match=r"telling_layers\.json is damaged .*; remove it"):
+        telling_layers(tmp_path)
 
 
 def test_normalise() -> None:

@@ -35,13 +35,18 @@ def save(folder: str | Path, transformer: MiniMMDiT, text_encoder: TextEncoder) 
 
 def telling_layers(folder: str | Path) -> dict[tuple[str, str], tuple[str, ...]]:
     """(direction, stream) → the layers whose maps find what a word names, as `mmdit.training.localisation` measured
-    them; empty where it did not.
+    them; empty where it did not. Raises ValueError for a damaged file.
     """
     file = Path(folder) / TELLING_LAYERS
     if not file.is_file():
         return {}
-    stored = json.loads(file.read_text(encoding="utf-8"))
-    return {(direction, stream): tuple(of) for direction, by in stored.items() for stream, of in by.items()}
+    try:
+        stored = json.loads(file.read_text(encoding="utf-8"))
+        return {(direction, stream): tuple(of) for direction, by in stored.items() for stream, of in by.items()}
+    except (ValueError, AttributeError, TypeError) as error:
+        raise ValueError(
+            f"{file} is damaged ({error}); remove it, or make it with mmdit.training.localisation"
+        ) from error
 
 
 def fingerprint(folder: str | Path) -> str:

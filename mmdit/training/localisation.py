@@ -106,15 +106,12 @@ def measure(samples: list[Located], direction: str = "image_to_text") -> Table:
     }
 
 
-def telling_layers(samples: list[Located]) -> dict[str, dict[str, list[str]]]:
-    """Direction → stream → the layer whose maps overlap most with the named objects."""
-    telling: dict[str, dict[str, list[str]]] = {}
-    for direction in DIRECTIONS:
-        telling[direction] = {}
-        for stream, views in measure(samples, direction).items():
-            layers = [view for view in views if view != DEFAULT_VIEW]
-            telling[direction][stream] = [max(layers, key=lambda layer: views[layer]["iou"])]
-    return telling
+def telling_layers(measured: Table) -> dict[str, list[str]]:
+    """Stream → the layer whose maps overlap most with the named objects."""
+    return {
+        stream: [max((view for view in views if view != DEFAULT_VIEW), key=lambda view: views[view]["iou"])]
+        for stream, views in measured.items()
+    }
 
 
 def table(results: dict[str, Any]) -> str:
@@ -153,12 +150,13 @@ def main() -> None:
     kinds = [kind for kind in LOCATED for _ in range(arguments.per_kind)]
     scenes = Scenes(arguments.data, "train", arguments.seed).batch(0, len(kinds), kinds=kinds)
     samples = list(located(MiniEditor(arguments.out), scenes))
-    for direction in DIRECTIONS:
+    measured = {direction: measure(samples, direction) for direction in DIRECTIONS}
+    for direction, streams in measured.items():
         print(f"{direction}, {len(samples)} training samples")
-        for stream, views in measure(samples, direction).items():
+        for stream, views in streams.items():
             for view, row in views.items():
                 print(f"  {stream:13} {view:28} IoU {row['iou']:.2f}, points {row['pointing']:.2f}")
-    found = json.dumps(telling_layers(samples), indent=2)
+    found = json.dumps({direction: telling_layers(streams) for direction, streams in measured.items()}, indent=2)
     (arguments.out / TELLING_LAYERS).write_text(found + "\n", encoding="utf-8")
 
 

@@ -150,8 +150,8 @@ class Placement:
         return cls(centre.round().long(), side, flipped & ~is_added, is_added)
 
     def jobs(self, plans: list[Plan], slot: int, picture: str) -> Tensor:
-        """Pasting jobs of one slot into one of `PICTURES`, (J, 7): sample, object, side, centre x, centre y, flipped,
-        colour.
+        """Pasting jobs of one slot into a picture of `LACKS_EDITED`, (J, 7): sample, object, side, centre x, centre y,
+        flipped, colour.
         """
         jobs = []
         for sample, plan in enumerate(plans):

@@ -40,7 +40,8 @@ class SceneBatch:
         source, target: (B, 3, height, width) in [−1, 1].
         kinds, instructions: per sample.
         names: the object that the instruction is about, None for edits of the whole picture.
-        clean: (B, 3, height, width), the target without the edited object.
+        clean: (B, 3, height, width), the target without the edited object; the source where the edit is of the
+            whole picture.
         painted: (B, 7) the edited object as the target shows it: sample, object, side, centre x and y, flipped, colour;
             −1 throughout where there is none.
         masks: (B, N + 1, height, width) in [0, 1]: the visible part of each object of the source; in the last
