@@ -64,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--device", default="cpu", help="cpu or cuda")
     train.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
     train.add_argument("--attention", choices=("joint", "cross"), default="joint", help="cross: for comparison")
+    train.add_argument("--only", choices=("cut_out",), default="", help="train this part alone, the rest stays")
     train.add_argument("--no-compile", action="store_true", help="skip compilation: better for short runs")
     train.add_argument("--save-every", type=float, default=240.0, help="seconds between saved states")
     train.set_defaults(run=_train)
@@ -181,6 +182,7 @@ def _train(arguments: argparse.Namespace) -> int:
             device=arguments.device,
             precision=arguments.precision,
             attention=arguments.attention,
+            only=arguments.only,
             compile=not arguments.no_compile,
             save_every=arguments.save_every,
             matrix_rate=arguments.matrix_rate,

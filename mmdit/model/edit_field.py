@@ -9,11 +9,13 @@ Pictures are (B, 3, height, width) in [−1, 1]. Affine colour maps on a coarse 
 al. 2017 (arXiv 1707.02880).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from mmdit.model.cut_out import CutOut
 
 SURELY_UNCHANGED, LIKELY_CHANGED = 0.1, 0.2  # probabilities between which an edit fades in
 STRIP_ROWS = 512  # rows edited at a time at full size, to bound memory
@@ -28,32 +30,41 @@ class EditField:
         offset: (B, 3, height, width).
         softness: (B, 1, height, width), 0 leaving the picture as sharp as it is, 1 replacing it by `soften`.
         change: (B, 1, rows, columns), per patch the logit that anything visible changes there; None if unknown.
+        cut_out: an object of the source that is laid over the edit at another size; None for none.
     """
 
     gain: Tensor
     offset: Tensor
     softness: Tensor
     change: Tensor | None = None
+    cut_out: CutOut | None = None
 
     def apply(self, source: Tensor) -> Tensor:
         """The edited picture at the field's own resolution, not clamped; source is (B, 3, height, width)."""
-        return source + self.gained(source, self.gain) + self.offset + self.softness * (soften(source) - source)
+        edited = source + self.gained(source, self.gain) + self.offset + self.softness * (soften(source) - source)
+        return edited if self.cut_out is None else self.cut_out.over(edited, source)
+
+    def painted(self) -> "EditField":
+        """The same edit without what it copies."""
+        return replace(self, cut_out=None)
 
     def part(self, rows: slice, columns: slice) -> "EditField":
-        """A rectangle of the picture, without `change`, whose patches are not cut."""
+        """A rectangle of the picture, without `change`, whose patches are not cut, and without what is copied."""
         return EditField(*(whole[..., rows, columns] for whole in (self.gain, self.offset, self.softness)))
 
     def of(self, chosen: Tensor) -> "EditField":
         """Some of the batch, by number."""
-        return EditField(self.gain[chosen], self.offset[chosen], self.softness[chosen])
+        cut_out = None if self.cut_out is None else self.cut_out.of(chosen)
+        return EditField(self.gain[chosen], self.offset[chosen], self.softness[chosen], cut_out=cut_out)
 
     def replaced(self, chosen: Tensor, others: "EditField") -> "EditField":
-        """The batch with others in the place of some, by number."""
+        """The batch with others in the place of some, by number; what is copied stays."""
         pairs = ((self.gain, others.gain), (self.offset, others.offset), (self.softness, others.softness))
-        return EditField(*(own.index_copy(0, chosen, other) for own, other in pairs))
+        return EditField(*(own.index_copy(0, chosen, other) for own, other in pairs), cut_out=self.cut_out)
 
     def mix(self, other: "EditField", weight: float | Tensor) -> "EditField":
-        """self + weight · (other − self): the field whose result is that mixture of the two results.
+        """self + weight · (other − self): the field whose result is that mixture of the two results, but for what is
+        copied, which is the other's.
 
         Args:
             weight: of all, or (B, 1, 1, 1).
@@ -62,6 +73,7 @@ class EditField:
             torch.lerp(self.gain, other.gain, weight),
             torch.lerp(self.offset, other.offset, weight),
             torch.lerp(self.softness, other.softness, weight),
+            cut_out=other.cut_out,
         )
 
     def confined(self) -> "EditField":
@@ -71,7 +83,7 @@ class EditField:
         surely_not, likely = SURELY_UNCHANGED, LIKELY_CHANGED
         gate = ((self.change.sigmoid() - surely_not) / (likely - surely_not)).clamp(0, 1)
         gate = functional.interpolate(gate, self.offset.shape[-2:], mode="bilinear", align_corners=False)
-        return EditField(self.gain * gate, self.offset * gate, self.softness * gate)
+        return EditField(self.gain * gate, self.offset * gate, self.softness * gate, cut_out=self.cut_out)
 
     @staticmethod
     def gained(picture: Tensor, gain: Tensor) -> Tensor:
@@ -109,7 +121,8 @@ def carry(field: EditField, working: Tensor, source: Tensor) -> Tensor:
     """The edit at the source's own size.
 
     The finished working picture is enlarged, and the detail that the working size could not hold goes through the
-    same colour matrices. Where the edit softened detail (a blur), the finer detail is softened alike.
+    same colour matrices. Where the edit softened detail (a blur), the finer detail is softened alike. An object that is
+    copied is taken from the source itself.
 
     Args:
         field: the edit of ``working``, which is ``source`` resized to the working size.
@@ -119,6 +132,7 @@ def carry(field: EditField, working: Tensor, source: Tensor) -> Tensor:
         (1, 3, height, width) in [−1, 1].
     """
     height, width = source.shape[-2:]
+    field, cut_out = field.painted(), field.cut_out
     edited = field.apply(working)
     kept_detail = detail_gain(field, working)
     result = torch.empty_like(source)
@@ -132,7 +146,7 @@ def carry(field: EditField, working: Tensor, source: Tensor) -> Tensor:
         detail = strip - enlarged(working)
         detail = detail + EditField.gained(detail, enlarged(field.gain))
         result[:, :, rows] = (enlarged(edited) + enlarged(kept_detail) * detail).clamp(-1, 1)
-    return result
+    return result if cut_out is None else cut_out.over(result, source)
 
 
 def detail_gain(field: EditField, working: Tensor) -> Tensor:

@@ -34,16 +34,17 @@ def ensemble(estimate: Estimate, first: EditField, noisy: Tensor, source: Tensor
     """The mean of the first view's edit and of those that agree with it, for edits of a part of the picture.
 
     Args:
-        first: what ``estimate`` said of the whole batch; returned for edits of the whole picture, and for none.
+        first: what ``estimate`` said of the whole batch; returned for edits of the whole picture, and for none. What
+            it copies from the source stays as it is.
         noisy, source: (B, 3, height, width).
     """
     height, width = source.shape[-2:]
-    edited = first.apply(source)
+    edited = first.painted().apply(source)
     share = ((edited - source).abs().amax(dim=1) > VISIBLE).float().mean(dim=(1, 2))
     chosen = ((share > 0) & (share < WHOLE)).nonzero()[:, 0]
     if len(chosen) == 0:
         return first
-    noisy, source, edited, total = noisy[chosen], source[chosen], edited[chosen], first.of(chosen)
+    noisy, source, edited, total = noisy[chosen], source[chosen], edited[chosen], first.painted().of(chosen)
     change = _squared(edited - source)
     count = torch.ones_like(change)
     for rows, columns in SHIFTS:

@@ -6,6 +6,7 @@ applied to the source is the model's estimate of the finished edit. Knows nothin
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import ClassVar
 
 import torch
@@ -18,6 +19,7 @@ from torch.nn import functional
 
 from mmdit.attention.layout import TokenLayout
 from mmdit.model.cross_attention import CrossAttentionBlock
+from mmdit.model.cut_out import CutOutHead
 from mmdit.model.edit_field import EditField, assemble
 from mmdit.model.layers import DoubleStreamBlock, rotary_table, timestep_embedding
 
@@ -47,6 +49,7 @@ class MiniMMDiT(ModelMixin, ConfigMixin, PeftAdapterMixin):
         rotary_theta: base of the rotary frequencies; small, because the grid is.
         change_block: the block after which target tokens must tell whether their patch changes at all.
         attention: "joint", the MMDiT, or "cross", the kind of block that it is compared with.
+        copies: with a `CutOutHead`, so that objects can be copied to another size.
     """
 
     _repeated_blocks: ClassVar = ["DoubleStreamBlock", "CrossAttentionBlock"]
@@ -64,6 +67,7 @@ class MiniMMDiT(ModelMixin, ConfigMixin, PeftAdapterMixin):
         rotary_theta: float = 100.0,
         change_block: int = 3,
         attention: str = "joint",
+        copies: bool = False,
     ) -> None:
         super().__init__()
         if attention not in BLOCKS:
@@ -86,6 +90,7 @@ class MiniMMDiT(ModelMixin, ConfigMixin, PeftAdapterMixin):
         self.norm_out = nn.Linear(channels, 2 * channels)
         self.proj_out = nn.Linear(channels, 4 * pixels + COARSE_CHANNELS)
         self.change_out = nn.Linear(channels, 1)
+        self.cut_out = CutOutHead(channels, patch_size) if copies else None
         self._initialise()
 
     def _initialise(self) -> None:
@@ -169,7 +174,11 @@ class MiniMMDiT(ModelMixin, ConfigMixin, PeftAdapterMixin):
                 change = weighted.sum(dim=-1, keepdim=True) + self.change_out.bias
             if on_block is not None:
                 on_block(index, image_tokens, text_tokens)
-        return self._edit_field(image_tokens[:, : layout.streams[0].tokens], condition, change, height, width)
+        target_tokens, reference_tokens = image_tokens.split(layout.streams[0].tokens, dim=1)
+        field = self._edit_field(target_tokens, condition, change, height, width)
+        if self.cut_out is None:
+            return field
+        return replace(field, cut_out=self.cut_out(target_tokens, reference_tokens, source))
 
     def _edit_field(
         self, target_tokens: Tensor, condition: Tensor, change: Tensor, height: int, width: int

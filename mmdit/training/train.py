@@ -25,15 +25,18 @@ from mmdit.catalog import CATALOG
 from mmdit.model.text import MAX_TOKENS, TextEncoder
 from mmdit.model.transformer import MiniMMDiT
 from mmdit.training.muon import Muon
-from mmdit.training.objective import Probe, change_loss, draw_timesteps, edit_loss
-from mmdit.training.scenes import SceneBatch, Scenes
+from mmdit.training.objective import RESIZED, Probe, change_loss, cut_out_loss, draw_timesteps, edit_loss
+from mmdit.training.scenes import KIND_SHARES, SceneBatch, Scenes
 from mmdit.training.vocabulary import PHOTO_EDITS
 
-ASKED_WEIGHT, CHANGE_WEIGHT = 0.02, 0.1
+ASKED_WEIGHT, CHANGE_WEIGHT, COPIED_WEIGHT = 0.02, 0.1, 0.05
 READING_SIZE, READING_BATCH, READING_WEIGHT = (32, 32), 64, 0.3
 """Each step also sees as many small pictures, which only edits of the whole picture and nonsense are asked of: the
 wordings of those are many, a small picture shows as well as a large one what they mean, and costs a sixth."""
 READING_KINDS = (*PHOTO_EDITS, "nonsense")
+RESIZED_SHARE = 0.7
+"""Of the samples of a run that trains nothing but what is copied, the share of edits that copy."""
+CUT_OUT = "cut_out"  # the transformer's module
 TEXT_NOISE = 0.4  # largest standard deviation of the noise on text features, whose own is 1
 ENCODED_TOGETHER = 16  # instructions
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # malloc.h
@@ -58,6 +61,7 @@ class TrainingConfig:
         save_every: seconds between saved states.
         channels, layers: size of the model.
         attention: "joint", or "cross" to train what the MMDiT is compared with.
+        only: "cut_out" to train nothing but how objects are copied, with the other weights as they are.
     """
 
     data: Path
@@ -79,6 +83,7 @@ class TrainingConfig:
     channels: int = 240
     layers: int = 6
     attention: str = "joint"
+    only: str = ""
 
     @property
     def steps(self) -> int:
@@ -129,27 +134,31 @@ class Trainer:
         self.config = config
         torch.manual_seed(config.seed)
         self.model = MiniMMDiT(
-            channels=config.channels, layers=config.layers, heads=config.channels // 48, attention=config.attention
-        )
+            channels=config.channels, layers=config.layers, heads=config.channels // 48,
+            attention=config.attention, copies=True,
+        )  # fmt: skip
         if config.start_from is not None:
-            self.model.load_state_dict(
-                MiniMMDiT.from_pretrained(config.start_from, torch_dtype=torch.float32).state_dict()
-            )
+            _start_from(self.model, config.start_from)
+        if config.only:
+            self.model.requires_grad_(False).get_submodule(config.only).requires_grad_(True)
         self.model.to(config.device)
         self.averaged = {name: value.clone() for name, value in self.model.state_dict().items()}
         matrices, others = [], []
         for name, parameter in self.model.named_parameters():
+            if not parameter.requires_grad:
+                continue
             in_block = name.startswith("transformer_blocks") and parameter.ndim == 2 and "table" not in name
             (matrices if in_block else others).append(parameter)
         self.probe = Probe(config.channels).to(config.device)
         others.extend(self.probe.parameters())
         self.others = others
-        self.optimizers = {
-            "muon": Muon(
-                matrices, lr=config.matrix_rate, weight_decay=0.01, precision=getattr(torch, config.precision)
-            ),
+        self.optimizers: dict[str, torch.optim.Optimizer] = {
             "adamw": torch.optim.AdamW(others, lr=config.other_rate, betas=(0.9, 0.98), weight_decay=0.0),
         }
+        if matrices:
+            self.optimizers["muon"] = Muon(
+                matrices, lr=config.matrix_rate, weight_decay=0.01, precision=getattr(torch, config.precision)
+            )
         self.peak_rates = {"muon": config.matrix_rate, "adamw": config.other_rate}
         self.scenes = Scenes(config.data, "train", config.seed, config.device)
         encoder = TextEncoder.from_pretrained(config.text_encoder).to(config.device)
@@ -173,10 +182,13 @@ class Trainer:
         for name, optimizer in self.optimizers.items():
             optimizer.param_groups[0]["lr"] = self.peak_rates[name] * config.rate(self.step)
 
-        edit = self._backward(self.scenes.batch(self.step, config.batch), draw, weight=1.0)
-        kinds = chance.choices(READING_KINDS, k=READING_BATCH)
-        reading = self.scenes.batch(-1 - self.step, READING_BATCH, kinds=kinds, working_size=READING_SIZE)
-        self._backward(reading, draw, weight=READING_WEIGHT)
+        if config.only == CUT_OUT:
+            edit = self._backward(self.scenes.batch(self.step, config.batch, kinds=self._copying(chance)), draw, 1.0)
+        else:
+            edit = self._backward(self.scenes.batch(self.step, config.batch), draw, weight=1.0)
+            kinds = chance.choices(READING_KINDS, k=READING_BATCH)
+            reading = self.scenes.batch(-1 - self.step, READING_BATCH, kinds=kinds, working_size=READING_SIZE)
+            self._backward(reading, draw, weight=READING_WEIGHT)
 
         torch.nn.utils.clip_grad_norm_(self.others, 1.0)
         for optimizer in self.optimizers.values():
@@ -185,8 +197,13 @@ class Trainer:
         self._average()
         return edit
 
+    def _copying(self, chance: random.Random) -> list[str]:
+        """The kinds of a batch in which most edits copy."""
+        others = chance.choices(list(KIND_SHARES), weights=list(KIND_SHARES.values()), k=self.config.batch)
+        return [chance.choice(list(RESIZED)) if chance.random() < RESIZED_SHARE else other for other in others]
+
     def _backward(self, scenes: SceneBatch, draw: torch.Generator, weight: float) -> float:
-        """Add a batch's gradients, times ``weight``; returns the loss of the edits alone."""
+        """Add a batch's gradients, times ``weight``; returns the loss of the edits alone, or what is trained alone."""
         config, size = self.config, len(scenes.kinds)
         text, mask = self.instructions.features(scenes.instructions)
         strength = TEXT_NOISE * torch.rand(size, 1, 1, generator=draw)
@@ -205,11 +222,14 @@ class Trainer:
                 noisy, scenes.source, text, mask, timestep,
                 on_block=lambda index, _, text_tokens: text_after.update({index: text_tokens}),
             )  # fmt: skip
-            edit = edit_loss(field.apply(scenes.source), scenes, timestep).mean()
-            asked = self.probe.loss(text_after[min(Probe.BLOCK, max(text_after))], scenes, mask)
-            loss = edit + ASKED_WEIGHT * asked + CHANGE_WEIGHT * change_loss(field, scenes, mask)
+            loss = copied = cut_out_loss(field.cut_out, scenes, mask)
+            if config.only != CUT_OUT:
+                edit = edit_loss(field.painted().apply(scenes.source), scenes, timestep).mean()
+                asked = self.probe.loss(text_after[min(Probe.BLOCK, max(text_after))], scenes, mask)
+                loss = edit + ASKED_WEIGHT * asked + CHANGE_WEIGHT * change_loss(field, scenes, mask)
+                loss = loss + COPIED_WEIGHT * copied
         (weight * loss).backward()
-        return edit.item()
+        return (copied if config.only == CUT_OUT else edit).item()
 
     @torch.no_grad()
     def _average(self) -> None:
@@ -254,6 +274,13 @@ class Trainer:
                 slots.setdefault(int(index), {})[slot] = value
             optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})
         return True
+
+
+def _start_from(model: MiniMMDiT, folder: Path) -> None:
+    """Take over a transformer's weights; one that copies nothing leaves what copies as it is."""
+    weights = MiniMMDiT.from_pretrained(folder, torch_dtype=torch.float32).state_dict()
+    own = {name: value for name, value in model.state_dict().items() if name.startswith(f"{CUT_OUT}.")}
+    model.load_state_dict(own | weights)
 
 
 def _with_prefix(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -1,0 +1,129 @@
+"""An object of the source, copied to another size: what enlarging and shrinking need beside a colour matrix.
+
+A small model paints an object from memory, softly; the source shows it sharply. So the model also tells which pixels of
+the source belong to the object that it is to scale, about which point and how far, and these pixels are laid over the
+edit. (Copying by predicted coordinates: appearance flow, Zhou et al. 2016, arXiv 1605.03557.)
+
+Axes: B batch, N patches, C channels of the transformer, W those of the head. Coordinates are (x, y), from −1 at the
+left or upper edge of the picture to 1 at the other, whatever its size: those of `torch.nn.functional.grid_sample`.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+from torch.nn import functional
+
+WIDTH, MIXERS, HEADS = 128, 2, 4
+PIXEL_CHANNELS, EDGE_CHANNELS = 8, 24
+STRIP_ROWS = 512  # rows drawn at a time, to bound memory
+
+
+@dataclass(frozen=True)
+class CutOut:
+    """
+    Args:
+        there: (B,) logit that the edit copies an object at all; one of 0 or less copies none.
+        outline: (B, 1, height, width) logit that a pixel of the source belongs to it.
+        centre: (B, 2) the point that stays where it is.
+        scale: (B,) the new size over the old.
+    """
+
+    there: Tensor
+    outline: Tensor
+    centre: Tensor
+    scale: Tensor
+
+    def over(self, picture: Tensor, source: Tensor) -> Tensor:
+        """The picture with the source's object over it, both (B, 3, height, width) of any one size."""
+        height, width = source.shape[-2:]
+        alpha = self.outline.sigmoid() * (self.there > 0)[:, None, None, None]
+        strips = []
+        for top in range(0, height, STRIP_ROWS):
+            rows = slice(top, min(top + STRIP_ROWS, height))
+            grid = self._taken_from(height, width, rows)
+            share = functional.grid_sample(alpha, grid, align_corners=False)
+            colour = functional.grid_sample(source, grid, padding_mode="border", align_corners=False)
+            strips.append(torch.lerp(picture[:, :, rows], colour, share))
+        return torch.cat(strips, dim=2)
+
+    def of(self, chosen: Tensor) -> "CutOut":
+        """Some of the batch, by number."""
+        return CutOut(self.there[chosen], self.outline[chosen], self.centre[chosen], self.scale[chosen])
+
+    def _taken_from(self, height: int, width: int, rows: slice) -> Tensor:
+        """(B, rows, width, 2): where in the source each pixel of some rows comes from."""
+        x, y = (
+            (torch.arange(count, device=self.centre.device) + 0.5) * 2 / count - 1 for count in (width, height)
+        )  # fmt: skip
+        here = torch.stack(torch.meshgrid(x, y[rows], indexing="xy"), dim=-1)
+        centre = self.centre[:, None, None]
+        return centre + (here - centre) / self.scale[:, None, None, None]
+
+
+class CutOutHead(nn.Module):
+    """Finds the object from what the transformer's last block knows of each patch, its edges from the source's pixels.
+
+    Args:
+        channels: of the transformer.
+        patch_size: pixels along a patch's side.
+    """
+
+    def __init__(self, channels: int, patch_size: int) -> None:
+        super().__init__()
+        self.patch_size = patch_size
+        self.tokens_in = nn.Linear(2 * channels, WIDTH)
+        self.place_in = nn.Linear(2, WIDTH)
+        self.mixers = nn.ModuleList([
+            nn.TransformerEncoderLayer(
+                WIDTH, HEADS, 2 * WIDTH, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
+            )
+            for _ in range(MIXERS)
+        ])  # fmt: skip
+        self.norm_out = nn.LayerNorm(WIDTH)
+        self.whole_out = nn.Linear(2 * WIDTH, 2)
+        self.votes_out = nn.Linear(WIDTH, 3)
+        self.pixels_out = nn.Linear(WIDTH, PIXEL_CHANNELS * patch_size**2)
+        self.edges = nn.Sequential(
+            nn.Conv2d(PIXEL_CHANNELS + 3, EDGE_CHANNELS, 3, padding=1), nn.GELU(),
+            nn.Conv2d(EDGE_CHANNELS, EDGE_CHANNELS, 3, padding=1), nn.GELU(),
+            nn.Conv2d(EDGE_CHANNELS, 1, 3, padding=1),
+        )  # fmt: skip
+
+    def forward(self, target_tokens: Tensor, reference_tokens: Tensor, source: Tensor) -> CutOut | None:
+        """None where no edit of the batch copies an object, but in training.
+
+        Args:
+            target_tokens, reference_tokens: (B, N, C) after the last block.
+            source: (B, 3, height, width) in [−1, 1].
+        """
+        height, width = source.shape[-2:]
+        rows, columns = height // self.patch_size, width // self.patch_size
+        x, y = ((torch.arange(count, device=source.device) + 0.5) * 2 / count - 1 for count in (columns, rows))
+        places = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1).flatten(0, 1)
+
+        both = [functional.layer_norm(tokens, tokens.shape[-1:]) for tokens in (target_tokens, reference_tokens)]
+        tokens = self.tokens_in(torch.cat(both, dim=-1)) + self.place_in(places)
+        for mixer in self.mixers:
+            tokens = mixer(tokens)
+        tokens = self.norm_out(tokens)
+
+        pooled = torch.cat([tokens.mean(dim=1), tokens.amax(dim=1)], dim=-1)
+        # Not matrix-vector products: their last bits depend on where memory happens to lie.
+        whole = (pooled[:, None] * self.whole_out.weight).sum(dim=-1) + self.whole_out.bias
+        there, scale = whole[:, 0].float(), whole[:, 1].float().exp()
+        if not self.training and not (there > 0).any():
+            return None
+        votes = ((tokens[:, :, None] * self.votes_out.weight).sum(dim=-1) + self.votes_out.bias).float()
+        patch = torch.tensor([2 / columns, 2 / rows], device=source.device)
+        weight = votes[..., :1].softmax(dim=1)
+        centre = (weight * (places + votes[..., 1:] * patch)).sum(dim=1)
+        return CutOut(there, self._outline(tokens, source), centre, scale)
+
+    def _outline(self, tokens: Tensor, source: Tensor) -> Tensor:
+        patch = self.patch_size
+        pixels = rearrange(
+            self.pixels_out(tokens), "b (y x) (c p q) -> b c (y p) (x q)", p=patch, q=patch, y=source.shape[-2] // patch
+        )
+        return self.edges(torch.cat([pixels, source], dim=1)).float()
