@@ -13,7 +13,7 @@ from mmdit import images
 from mmdit.model import cut_out
 from mmdit.model.cut_out import CutOut, CutOutHead
 from mmdit.model.edit_field import EditField, carry
-from mmdit.training.objective import CENTRE_WEIGHT, RESIZED, cut_out_loss
+from mmdit.training.objective import OUTLINE_WEIGHT, RESIZED, cut_out_loss
 from mmdit.training.scenes import SceneBatch, Scenes
 from mmdit.training.scores import right_object, score
 
@@ -24,9 +24,9 @@ def draw(*shape: int, seed: int = 0) -> Tensor:
     return torch.rand(shape, generator=torch.Generator().manual_seed(seed)) * 2 - 1
 
 
-def one(outline: Tensor, centre: tuple[float, float], scale: float, there: float = 1.0) -> CutOut:
+def one(outline: Tensor, scale: float, there: float = 1.0) -> CutOut:
     """A copy from a picture of one sample."""
-    return CutOut(torch.tensor([there]), outline, torch.tensor([centre]), torch.tensor([scale]))
+    return CutOut(torch.tensor([there]), outline, torch.tensor([scale]))
 
 
 def disk(height: int, width: int, centre: tuple[float, float], radius: float) -> Tensor:
@@ -52,13 +52,12 @@ def at(array: np.ndarray, y: float, x: float, outside: str) -> np.ndarray:
 
 @pytest.mark.parametrize("scale", [0.6, 1.0, 1.5])
 def test_a_copy_equals_a_loop_over_pixels(scale: float) -> None:
-    height, width, centre = 9, 12, (5.3, 4.1)
-    source, picture, outline = (
-        draw(1, 3, height, width),
-        draw(1, 3, height, width, seed=1),
-        4 * draw(1, 1, height, width),
-    )
-    found = one(outline, (2 * centre[0] / width - 1, 2 * centre[1] / height - 1), scale).over(picture, source)
+    height, width, centre = 9, 12, (6.5, 4.0)
+    source, picture = draw(1, 3, height, width), draw(1, 3, height, width, seed=1)
+    outline = torch.full((1, 1, height, width), -3.0)
+    outline[..., 2:6, 3:10] = 4 * draw(1, 1, 4, 7)
+    outline[..., 2, 5] = outline[..., 5, 3] = outline[..., 4, 9] = 1  # so that it reaches rows 2 to 5, columns 3 to 9
+    found = one(outline, scale).over(picture, source)
     alpha = outline.sigmoid()[0].double().numpy()
     for row, column in np.ndindex(height, width):
         y = centre[1] + (row + 0.5 - centre[1]) / scale
@@ -73,18 +72,27 @@ def test_a_copy_equals_a_loop_over_pixels(scale: float) -> None:
 def test_an_object_grows_and_shrinks_about_its_centre(scale: float) -> None:
     outline = disk(96, 128, (60, 40), 14)
     source = torch.where(outline > 0, 0.8, -0.5).expand(1, 3, -1, -1)
-    found = one(outline, (2 * 60 / 128 - 1, 2 * 40 / 96 - 1), scale).over(torch.full_like(source, -0.5), source)
+    found = one(outline, scale).over(torch.full_like(source, -0.5), source)
     shown = (found[0, 0] > 0.15).float()
     y, x = shown.nonzero().float().add(0.5).mean(dim=0).tolist()
     assert shown.sum().item() == pytest.approx(math.pi * (14 * scale) ** 2, rel=0.04)
     assert (x, y) == pytest.approx((60, 40), abs=0.2)
 
 
+def test_the_centre_is_the_middle_of_what_belongs_to_the_object() -> None:
+    outline = torch.cat(
+        [disk(96, 128, (60, 40), 14), disk(96, 128, (30.5, 70.5), 9), torch.full((1, 1, 96, 128), -1.0)]
+    )
+    x, y = CutOut(torch.ones(3), outline, torch.ones(3)).centre.T
+    torch.testing.assert_close(x, 2 * torch.tensor([60, 30.5, 64]) / 128 - 1)
+    torch.testing.assert_close(y, 2 * torch.tensor([40, 70.5, 48]) / 96 - 1)
+
+
 def test_an_edit_that_copies_nothing_is_the_painted_one_to_the_bit() -> None:
     source, picture = draw(1, 3, 20, 24), draw(1, 3, 20, 24, seed=1)
-    assert torch.equal(one(disk(20, 24, (12, 10), 6), (0.0, 0.0), 1.5, there=0.0).over(picture, source), picture)
+    assert torch.equal(one(disk(20, 24, (12, 10), 6), 1.5, there=0.0).over(picture, source), picture)
     field = EditField(draw(1, 9, 20, 24), draw(1, 3, 20, 24), draw(1, 1, 20, 24))
-    copying = dataclasses.replace(field, cut_out=one(disk(20, 24, (12, 10), 6), (0.0, 0.0), 1.5))
+    copying = dataclasses.replace(field, cut_out=one(disk(20, 24, (12, 10), 6), 1.5))
     assert not torch.equal(copying.apply(source), field.apply(source))
     assert torch.equal(copying.painted().apply(source), field.apply(source))
 
@@ -92,7 +100,7 @@ def test_an_edit_that_copies_nothing_is_the_painted_one_to_the_bit() -> None:
 @pytest.mark.parametrize("rows", [1, 37, 10_000])
 def test_the_result_does_not_depend_on_the_strips(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
     source, picture = draw(1, 3, 150, 90), draw(1, 3, 150, 90, seed=1)
-    copied = one(disk(48, 48, (20, 30), 11), (-0.1, 0.2), 1.4)
+    copied = one(disk(48, 48, (20, 30), 11), 1.4)
     expected = copied.over(picture, source)
     monkeypatch.setattr(cut_out, "STRIP_ROWS", rows)
     assert torch.equal(copied.over(picture, source), expected)
@@ -103,7 +111,7 @@ def test_at_full_size_the_object_keeps_its_own_detail() -> None:
     height, width, times = 80, 112, 5
     source = 0.5 * draw(1, 3, height * times, width * times)
     outline, nothing = disk(height, width, (60, 36), 20), torch.zeros(1, 9, height, width)
-    field = EditField(nothing, nothing[:, :3], nothing[:, :1], cut_out=one(outline, (2 * 60 / width - 1, -0.1), 2.0))
+    field = EditField(nothing, nothing[:, :3], nothing[:, :1], cut_out=one(outline, 2.0))
     found = carry(field, images.resize(source, height, width), source)
     y, x = 36 * times, 60 * times
     expected = torch.nn.functional.interpolate(
@@ -118,7 +126,7 @@ def test_fields_are_chosen_and_mixed_with_what_they_copy() -> None:
     source = draw(3, 3, 20, 24)
     field = EditField(draw(3, 9, 20, 24), draw(3, 3, 20, 24), draw(3, 1, 20, 24))
     outline = disk(20, 24, (12, 10), 6).expand(3, -1, -1, -1)
-    copied = CutOut(torch.tensor([1.0, -1.0, 2.0]), outline, draw(3, 2), torch.tensor([1.5, 0.6, 0.7]))
+    copied = CutOut(torch.tensor([1.0, -1.0, 2.0]), outline, torch.tensor([1.5, 0.6, 0.7]))
     copying, chosen = dataclasses.replace(field, cut_out=copied), torch.tensor([2, 0])
     assert torch.equal(copying.of(chosen).apply(source[chosen]), copying.apply(source)[chosen])
     assert torch.equal(copying.replaced(chosen, copying.of(chosen)).apply(source), copying.apply(source))
@@ -146,7 +154,7 @@ def test_the_head_says_nothing_where_nothing_is_copied_but_in_training() -> None
     assert head(-1.0).train()(tokens, -tokens, source).there.tolist() == [-1.0, -1.0]
     found = head(1.0)(tokens, -tokens, source)
     assert found.outline.shape == (2, 1, 96, 128)
-    assert found.centre.shape == (2, 2)
+    assert found.scale.shape == (2,)
     assert (found.scale > 0).all()
 
 
@@ -154,7 +162,7 @@ def test_each_sample_is_copied_for_itself() -> None:
     tokens, source = draw(3, 48, 48), draw(3, 3, 96, 128)
     together = head(1.0)(tokens, -tokens, source)
     alone = head(1.0)(tokens[1:2], -tokens[1:2], source[1:2])
-    for name in ("there", "outline", "centre", "scale"):
+    for name in ("there", "outline", "scale"):
         torch.testing.assert_close(getattr(together, name)[1:2], getattr(alone, name), atol=1e-5, rtol=1e-5)
 
 
@@ -170,15 +178,13 @@ def scenes(data_folder: Path) -> SceneBatch:
 def truth(scenes: SceneBatch) -> CutOut:
     """What would be copied by a model that knows everything."""
     height, width = scenes.source.shape[-2:]
-    outline, centre, scale = torch.full((len(scenes.kinds), 1, height, width), -SURE), [], []
+    outline = torch.full((len(scenes.kinds), 1, height, width), -SURE)
     for index, kind in enumerate(scenes.kinds):
         if kind in RESIZED:
             outline[index, 0] = torch.logit(scenes.masks[index, scenes.edited_slot[index]], 1e-6)
-        _, _, side, x, y, _, _ = scenes.painted[index].tolist()
-        centre.append([2 * (x - side // 2 + side / 2) / width - 1, 2 * (y - side // 2 + side / 2) / height - 1])
-        scale.append(RESIZED.get(kind, 1.0))
+    scale = torch.tensor([RESIZED.get(kind, 1.0) for kind in scenes.kinds])
     there = torch.tensor([SURE if kind in RESIZED else -SURE for kind in scenes.kinds])
-    return CutOut(there, outline, torch.tensor(centre), torch.tensor(scale))
+    return CutOut(there, outline, scale)
 
 
 def test_the_truth_costs_next_to_nothing_and_every_mistake_costs(scenes: SceneBatch) -> None:
@@ -189,10 +195,7 @@ def test_the_truth_costs_next_to_nothing_and_every_mistake_costs(scenes: SceneBa
     ]
     soft = torch.stack(soft)
     entropy = torch.nn.functional.binary_cross_entropy(soft, soft)  # of the outlines' half-covered pixels
-    assert least.item() == pytest.approx(5 * entropy.item(), abs=1e-3)
-
-    aside = dataclasses.replace(right, centre=right.centre + torch.tensor([2 / scenes.source.shape[-1], 0.0]))
-    assert (cut_out_loss(aside, scenes, told) - least).item() == pytest.approx(CENTRE_WEIGHT / 2, rel=1e-3)
+    assert least.item() == pytest.approx(OUTLINE_WEIGHT * entropy.item(), abs=1e-3)
     for wrong in (
         dataclasses.replace(right, scale=1.2 * right.scale),
         dataclasses.replace(right, outline=right.outline.roll(5, dims=-1)),
@@ -211,5 +214,5 @@ def test_what_would_be_copied_shows_the_asked_object(data_folder: Path, scenes: 
     for kind in RESIZED:
         chosen = [index for index, of in enumerate(scenes.kinds) if of == kind]
         error = sum(rows[index]["error"] for index in chosen) / sum(rows[index]["error_unedited"] for index in chosen)
-        assert error < 0.12, kind
+        assert error < 0.15, kind
         assert all(right_object(stream, scenes, index, output) for index in chosen)

@@ -178,6 +178,8 @@ def sampled(
 
     def estimate(noisy: Tensor, timestep: float) -> Tensor:
         field = seen(noisy, working, everything, timestep)
+        if found:  # what is copied follows from the source and the words, not from what was painted meanwhile
+            field = replace(field, cut_out=found[0].field.cut_out)
         found[:] = [LastStep(field, noisy, partial(seen, timestep=timestep))]
         return field.apply(working).clamp(-1, 1)
 

@@ -1,8 +1,8 @@
 """An object of the source, copied to another size: what enlarging and shrinking need beside a colour matrix.
 
 A small model paints an object from memory, softly; the source shows it sharply. So the model also tells which pixels of
-the source belong to the object that it is to scale, about which point and how far, and these pixels are laid over the
-edit. (Copying by predicted coordinates: appearance flow, Zhou et al. 2016, arXiv 1605.03557.)
+the source belong to the object that it is to scale, and how far, and these pixels are laid over the edit. (Copying by
+predicted coordinates: appearance flow, Zhou et al. 2016, arXiv 1605.03557.)
 
 Axes: B batch, N patches, C channels of the transformer, W those of the head. Coordinates are (x, y), from −1 at the
 left or upper edge of the picture to 1 at the other, whatever its size: those of `torch.nn.functional.grid_sample`.
@@ -26,14 +26,25 @@ class CutOut:
     Args:
         there: (B,) logit that the edit copies an object at all; one of 0 or less copies none.
         outline: (B, 1, height, width) logit that a pixel of the source belongs to it.
-        centre: (B, 2) the point that stays where it is.
-        scale: (B,) the new size over the old.
+        scale: (B,) the new size over the old, about the middle of the outline's extent.
     """
 
     there: Tensor
     outline: Tensor
-    centre: Tensor
     scale: Tensor
+
+    @property
+    def centre(self) -> Tensor:
+        """(B, 2) the point that stays where it is; the picture's middle where no pixel belongs to the object."""
+        belongs = self.outline[:, 0] > 0
+        middles = []
+        for across in (1, 2):
+            hit = belongs.any(dim=across)
+            count = hit.shape[1]
+            place = (torch.arange(count, device=hit.device) + 0.5) * 2 / count - 1
+            first, last = torch.where(hit, place, 1.0).amin(dim=1), torch.where(hit, place, -1.0).amax(dim=1)
+            middles.append((first + last) / 2)
+        return torch.stack(middles, dim=1)
 
     def over(self, picture: Tensor, source: Tensor) -> Tensor:
         """The picture with the source's object over it, both (B, 3, height, width) of any one size."""
@@ -50,12 +61,12 @@ class CutOut:
 
     def of(self, chosen: Tensor) -> "CutOut":
         """Some of the batch, by number."""
-        return CutOut(self.there[chosen], self.outline[chosen], self.centre[chosen], self.scale[chosen])
+        return CutOut(self.there[chosen], self.outline[chosen], self.scale[chosen])
 
     def _taken_from(self, height: int, width: int, rows: slice) -> Tensor:
         """(B, rows, width, 2): where in the source each pixel of some rows comes from."""
         x, y = (
-            (torch.arange(count, device=self.centre.device) + 0.5) * 2 / count - 1 for count in (width, height)
+            (torch.arange(count, device=self.scale.device) + 0.5) * 2 / count - 1 for count in (width, height)
         )  # fmt: skip
         here = torch.stack(torch.meshgrid(x, y[rows], indexing="xy"), dim=-1)
         centre = self.centre[:, None, None]
@@ -83,7 +94,6 @@ class CutOutHead(nn.Module):
         ])  # fmt: skip
         self.norm_out = nn.LayerNorm(WIDTH)
         self.whole_out = nn.Linear(2 * WIDTH, 2)
-        self.votes_out = nn.Linear(WIDTH, 3)
         self.pixels_out = nn.Linear(WIDTH, PIXEL_CHANNELS * patch_size**2)
         self.edges = nn.Sequential(
             nn.Conv2d(PIXEL_CHANNELS + 3, EDGE_CHANNELS, 3, padding=1), nn.GELU(),
@@ -110,16 +120,12 @@ class CutOutHead(nn.Module):
         tokens = self.norm_out(tokens)
 
         pooled = torch.cat([tokens.mean(dim=1), tokens.amax(dim=1)], dim=-1)
-        # Not matrix-vector products: their last bits depend on where memory happens to lie.
+        # Not a matrix-vector product: its last bits depend on where memory happens to lie.
         whole = (pooled[:, None] * self.whole_out.weight).sum(dim=-1) + self.whole_out.bias
         there, scale = whole[:, 0].float(), whole[:, 1].float().exp()
         if not self.training and not (there > 0).any():
             return None
-        votes = ((tokens[:, :, None] * self.votes_out.weight).sum(dim=-1) + self.votes_out.bias).float()
-        patch = torch.tensor([2 / columns, 2 / rows], device=source.device)
-        weight = votes[..., :1].softmax(dim=1)
-        centre = (weight * (places + votes[..., 1:] * patch)).sum(dim=1)
-        return CutOut(there, self._outline(tokens, source), centre, scale)
+        return CutOut(there, self._outline(tokens, source), scale)
 
     def _outline(self, tokens: Tensor, source: Tensor) -> Tensor:
         patch = self.patch_size

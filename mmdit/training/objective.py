@@ -18,7 +18,7 @@ VISIBLE_CHANGE = 0.06  # in [−1, 1]: what counts as an edited pixel
 CHANGED_SHARE = 0.05  # of a patch's pixels: from here on it counts as changed
 PURE_NOISE_SHARE = 0.6
 RESIZED = {"bigger": BIGGER, "smaller": SMALLER}  # the kinds that copy an object → the new size over the old
-OUTLINE_WEIGHT, CENTRE_WEIGHT = 5.0, 0.2  # of a nat a pixel; of a pixel
+OUTLINE_WEIGHT = 5.0
 SMALLEST_TIMESTEP = 0.5  # below it the weight 1/t² of the velocity loss grows no further
 
 
@@ -56,22 +56,17 @@ def change_loss(field: EditField, scenes: SceneBatch, mask: Tensor) -> Tensor:
 
 
 def cut_out_loss(cut_out: CutOut, scenes: SceneBatch, mask: Tensor) -> Tensor:
-    """Scalar loss of what an edit copies: whether, and where it does, which pixels, about which point and how far."""
+    """Scalar loss of what an edit copies: whether, and where it does, which pixels and how far."""
     resized = torch.tensor([kind in RESIZED for kind in scenes.kinds], device=mask.device) & mask.any(dim=1)
     loss = functional.binary_cross_entropy_with_logits(cut_out.there, resized.float())
     chosen = resized.nonzero()[:, 0]
     if len(chosen) == 0:
         return loss
-    height, width = scenes.source.shape[-2:]
     belongs = scenes.masks[chosen, scenes.edited_slot[chosen]][:, None]
     outline = functional.binary_cross_entropy_with_logits(cut_out.outline[chosen], belongs)
-    side, x, y = scenes.painted[chosen.cpu(), 2:5].to(mask.device).float().unbind(1)
-    corner = torch.stack([x, y], dim=1) - side.div(2, rounding_mode="floor")[:, None]
-    size = torch.tensor([width, height], device=mask.device)
-    off = (cut_out.centre[chosen] - (2 * (corner + side[:, None] / 2) / size - 1)) * size / 2
     factors = torch.tensor([RESIZED[scenes.kinds[index]] for index in chosen.tolist()], device=mask.device)
     stretch = (cut_out.scale[chosen] / factors).log()
-    return loss + OUTLINE_WEIGHT * outline + CENTRE_WEIGHT * off.abs().mean() + stretch.abs().mean()
+    return loss + OUTLINE_WEIGHT * outline + stretch.abs().mean()
 
 
 def visibly_changed(scenes: SceneBatch) -> Tensor:
