@@ -10,9 +10,12 @@ import torch
 from torch import Tensor
 
 from mmdit import images
+from mmdit.catalog import CATALOG
+from mmdit.families.mini import MiniEditor, edit_field, sampled
 from mmdit.model import cut_out
-from mmdit.model.cut_out import CutOut, CutOutHead
+from mmdit.model.cut_out import GROWN, CutOut, CutOutHead
 from mmdit.model.edit_field import EditField, carry
+from mmdit.training.evaluate import edit_batch
 from mmdit.training.objective import OUTLINE_WEIGHT, RESIZED, cut_out_loss
 from mmdit.training.scenes import SceneBatch, Scenes
 from mmdit.training.scores import right_object, score
@@ -122,6 +125,21 @@ def test_at_full_size_the_object_keeps_its_own_detail() -> None:
     torch.testing.assert_close(found[..., :40], source[..., :40], atol=1e-5, rtol=0)
 
 
+def test_beside_a_copy_only_what_it_uncovers_is_painted() -> None:
+    source = draw(2, 3, 64, 64)
+    field = EditField(draw(2, 9, 64, 64), draw(2, 3, 64, 64), draw(2, 1, 64, 64))
+    outline = disk(64, 64, (40, 30), 9).expand(2, -1, -1, -1)
+    copying = dataclasses.replace(field, cut_out=CutOut(torch.tensor([1.0, -1.0]), outline, torch.tensor([0.6, 0.6])))
+    found, painted = copying.beside_copies().apply(source), field.apply(source)
+    y, x = torch.meshgrid(torch.arange(64) + 0.5, torch.arange(64) + 0.5, indexing="ij")
+    distance = ((x - 40) ** 2 + (y - 30) ** 2).sqrt()
+    far, ring = distance > 9 + 2 * GROWN, (distance > 0.6 * 9 + 2) & (distance < 9)
+    torch.testing.assert_close(found[0, :, far], source[0, :, far], atol=1e-4, rtol=0)
+    torch.testing.assert_close(found[0, :, ring], painted[0, :, ring], atol=1e-4, rtol=0)
+    torch.testing.assert_close(found[1], painted[1], atol=1e-6, rtol=0)  # copies nothing
+    assert field.beside_copies() is field
+
+
 def test_fields_are_chosen_and_mixed_with_what_they_copy() -> None:
     source = draw(3, 3, 20, 24)
     field = EditField(draw(3, 9, 20, 24), draw(3, 3, 20, 24), draw(3, 1, 20, 24))
@@ -131,6 +149,8 @@ def test_fields_are_chosen_and_mixed_with_what_they_copy() -> None:
     assert torch.equal(copying.of(chosen).apply(source[chosen]), copying.apply(source)[chosen])
     assert torch.equal(copying.replaced(chosen, copying.of(chosen)).apply(source), copying.apply(source))
     assert torch.equal(copying.confined().apply(source), copying.apply(source))
+    change = torch.tensor([5.0, 5.0, -5.0])[:, None, None, None].expand(3, 1, 5, 6)
+    assert dataclasses.replace(copying, change=change).confined().cut_out.copied.tolist() == [True, False, False]
     assert field.mix(copying, 0.5).cut_out is copied
     assert copying.mix(field, 0.5).cut_out is None
     assert copying.part(slice(0, 8), slice(0, 8)).cut_out is None
@@ -216,3 +236,46 @@ def test_what_would_be_copied_shows_the_asked_object(data_folder: Path, scenes: 
         error = sum(rows[index]["error"] for index in chosen) / sum(rows[index]["error_unedited"] for index in chosen)
         assert error < 0.15, kind
         assert all(right_object(stream, scenes, index, output) for index in chosen)
+
+
+# ---- the shipped editor ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def shipped() -> MiniEditor:
+    return MiniEditor(CATALOG["mini"].source)
+
+
+def test_what_is_copied_is_decided_in_the_first_step(shipped: MiniEditor, data_folder: Path) -> None:
+    scenes = Scenes(data_folder, "held_out", 5).batch(0, 2, kinds=["bigger", "smaller"], working_size=(112, 144))
+    text = shipped.text_encoder.encode(scenes.instructions, plainly=True)
+    for guidance in (1.0, 1.5):
+        one, three = (
+            sampled(
+                shipped.transformer, shipped.text_encoder, scenes.source, text,
+                steps=steps, guidance=guidance, seeds=[0, 1],
+            ).field.cut_out
+            for steps in (1, 3)
+        )  # fmt: skip
+        assert (one.there > 0).all()
+        assert all(torch.equal(getattr(one, name), getattr(three, name)) for name in ("there", "outline", "scale"))
+
+
+@pytest.mark.parametrize("steps", [1, 8])
+def test_the_asked_object_is_there_at_its_new_size(shipped: MiniEditor, data_folder: Path, steps: int) -> None:
+    stream = Scenes(data_folder, "held_out", 5)
+    scenes = stream.batch(1, 12, kinds=["bigger", "smaller"] * 6, working_size=(128, 128))
+    output = edit_batch(shipped, scenes, steps)
+    rows = score(scenes, output)
+    for first, kind in enumerate(RESIZED):
+        error, unedited = (sum(row[key] for row in rows[first::2]) for key in ("error", "error_unedited"))
+        assert error < 0.3 * unedited, kind
+        assert sum(right_object(stream, scenes, index, output) for index in range(first, 12, 2)) >= 5, kind
+
+
+@pytest.mark.parametrize("kind", ["recolour", "remove", "add", "replace", "brighter", "blur", "nonsense"])
+def test_other_edits_copy_nothing(shipped: MiniEditor, data_folder: Path, kind: str) -> None:
+    scenes = Scenes(data_folder, "held_out", 5).batch(2, 4, kinds=[kind] * 4, working_size=(128, 128))
+    text = shipped.text_encoder.encode(scenes.instructions, plainly=True)
+    field = edit_field(shipped.transformer, shipped.text_encoder, scenes.source, text, steps=1, seeds=[0, 1, 2, 3])
+    assert field.cut_out is None or not field.cut_out.copied.any()

@@ -125,7 +125,7 @@ class LastStep:
 
     def refined(self, working: Tensor) -> EditField:
         """The edit of ``working``, from several views of it."""
-        return ensemble(self.estimate, self.field, self.noisy, working)
+        return ensemble(self.estimate, self.field, self.noisy, working).beside_copies()
 
 
 def edit_field(
@@ -181,7 +181,7 @@ def sampled(
         if found:  # what is copied follows from the source and the words, not from what was painted meanwhile
             field = replace(field, cut_out=found[0].field.cut_out)
         found[:] = [LastStep(field, noisy, partial(seen, timestep=timestep))]
-        return field.apply(working).clamp(-1, 1)
+        return field.beside_copies().apply(working).clamp(-1, 1)
 
     sample(estimate, noise, steps, solver, on_step)
     return found[0]

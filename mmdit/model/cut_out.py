@@ -17,6 +17,7 @@ from torch.nn import functional
 
 WIDTH, MIXERS, HEADS = 128, 2, 4
 PIXEL_CHANNELS, EDGE_CHANNELS = 8, 24
+GROWN = 5  # pixels of the working size; chosen among 1, 2, 3 and 5 on training samples
 STRIP_ROWS = 512  # rows drawn at a time, to bound memory
 
 
@@ -34,6 +35,11 @@ class CutOut:
     scale: Tensor
 
     @property
+    def copied(self) -> Tensor:
+        """(B,) whether an object is copied, for which it must also be seen."""
+        return (self.there > 0) & (self.outline > 0).flatten(1).any(dim=1)
+
+    @property
     def centre(self) -> Tensor:
         """(B, 2) the point that stays where it is; the picture's middle where no pixel belongs to the object."""
         belongs = self.outline[:, 0] > 0
@@ -49,7 +55,7 @@ class CutOut:
     def over(self, picture: Tensor, source: Tensor) -> Tensor:
         """The picture with the source's object over it, both (B, 3, height, width) of any one size."""
         height, width = source.shape[-2:]
-        alpha = self.outline.sigmoid() * (self.there > 0)[:, None, None, None]
+        alpha = self.outline.sigmoid() * self.copied[:, None, None, None]
         strips = []
         for top in range(0, height, STRIP_ROWS):
             rows = slice(top, min(top + STRIP_ROWS, height))
@@ -58,6 +64,17 @@ class CutOut:
             colour = functional.grid_sample(source, grid, padding_mode="border", align_corners=False)
             strips.append(torch.lerp(picture[:, :, rows], colour, share))
         return torch.cat(strips, dim=2)
+
+    def uncovered(self) -> Tensor:
+        """(B, 1, height, width) in [0, 1]: where the object was, a little grown, and so what may have to be painted;
+        everywhere where no object is copied.
+        """
+        alpha = functional.max_pool2d(self.outline.sigmoid(), 2 * GROWN + 1, stride=1, padding=GROWN)
+        return torch.where(self.copied[:, None, None, None], alpha, 1.0)
+
+    def where(self, expected: Tensor) -> "CutOut":
+        """The same, copying only in the samples, (B,), where that is expected."""
+        return CutOut(self.there.masked_fill(~expected, -torch.inf), self.outline, self.scale)
 
     def of(self, chosen: Tensor) -> "CutOut":
         """Some of the batch, by number."""

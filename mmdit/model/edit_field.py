@@ -18,6 +18,7 @@ from torch.nn import functional
 from mmdit.model.cut_out import CutOut
 
 SURELY_UNCHANGED, LIKELY_CHANGED = 0.1, 0.2  # probabilities between which an edit fades in
+SURELY_CHANGED = 0.75  # probability that some patch changes, from which on objects are copied
 STRIP_ROWS = 512  # rows edited at a time at full size, to bound memory
 
 
@@ -47,6 +48,13 @@ class EditField:
     def painted(self) -> "EditField":
         """The same edit without what it copies."""
         return replace(self, cut_out=None)
+
+    def beside_copies(self) -> "EditField":
+        """The same edit, painted only where a copied object was: elsewhere the copy alone changes the picture."""
+        if self.cut_out is None:
+            return self
+        gate = self.cut_out.uncovered()
+        return replace(self, gain=self.gain * gate, offset=self.offset * gate, softness=self.softness * gate)
 
     def part(self, rows: slice, columns: slice) -> "EditField":
         """A rectangle of the picture, without `change`, whose patches are not cut, and without what is copied."""
@@ -82,8 +90,13 @@ class EditField:
             return self
         surely_not, likely = SURELY_UNCHANGED, LIKELY_CHANGED
         gate = ((self.change.sigmoid() - surely_not) / (likely - surely_not)).clamp(0, 1)
+        cut_out = (
+            None
+            if self.cut_out is None
+            else self.cut_out.where(self.change.sigmoid().flatten(1).amax(dim=1) > SURELY_CHANGED)
+        )
         gate = functional.interpolate(gate, self.offset.shape[-2:], mode="bilinear", align_corners=False)
-        return EditField(self.gain * gate, self.offset * gate, self.softness * gate, cut_out=self.cut_out)
+        return EditField(self.gain * gate, self.offset * gate, self.softness * gate, cut_out=cut_out)
 
     @staticmethod
     def gained(picture: Tensor, gain: Tensor) -> Tensor:
