@@ -90,11 +90,8 @@ class EditField:
             return self
         surely_not, likely = SURELY_UNCHANGED, LIKELY_CHANGED
         gate = ((self.change.sigmoid() - surely_not) / (likely - surely_not)).clamp(0, 1)
-        cut_out = (
-            None
-            if self.cut_out is None
-            else self.cut_out.where(self.change.sigmoid().flatten(1).amax(dim=1) > SURELY_CHANGED)
-        )
+        surely = self.change.sigmoid().flatten(1).amax(dim=1) > SURELY_CHANGED
+        cut_out = None if self.cut_out is None else self.cut_out.where(surely)
         gate = functional.interpolate(gate, self.offset.shape[-2:], mode="bilinear", align_corners=False)
         return EditField(self.gain * gate, self.offset * gate, self.softness * gate, cut_out=cut_out)
 
