@@ -15,11 +15,10 @@ from playwright.sync_api import Page, sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "assets" / "screenshots"
-SIZES = {"studio": (1440, 900, "light"), "phone": (390, 844, "dark")}
 
 
 def main(folder: Path) -> None:
-    """One edit of an example, pictured at every size, the attention of another, and two LoRAs compared on it."""
+    """One edit of an example, the attention of another, and two LoRAs compared on it."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with tempfile.TemporaryDirectory() as outputs, sync_playwright() as driver:
@@ -28,13 +27,12 @@ def main(folder: Path) -> None:
         try:
             process.stdout.readline()
             browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-            for name, (width, height, theme) in SIZES.items():
-                page = browser.new_page(viewport={"width": width, "height": height})
-                page.goto(f"http://127.0.0.1:{port}/?__theme={theme}")
-                edit_example(page, "coffee.jpg")
-                page.evaluate("scrollTo(0, 0)")
-                page.screenshot(path=folder / f"{name}.png")
-                page.close()
+            page = browser.new_page(viewport={"width": 1440, "height": 900})
+            page.goto(f"http://127.0.0.1:{port}/?__theme=light")
+            edit_example(page, "coffee.jpg")
+            page.evaluate("scrollTo(0, 0)")
+            page.screenshot(path=folder / "studio.png")
+            page.close()
             page = browser.new_page(viewport={"width": 1280, "height": 860})
             page.goto(f"http://127.0.0.1:{port}/?__theme=light")
             edit_example(page, "meadow.jpg")
@@ -55,14 +53,11 @@ def main(folder: Path) -> None:
 
 
 def shrink(folder: Path) -> None:
-    """256 colours are enough for a page, and a third of the bytes, but for maps, in which bands would be seen; the
-    largest page with maps is a WebP."""
-    with Image.open(folder / "lora.png") as page:
-        page.convert("RGB").save(folder / "lora.webp", quality=90)
-    (folder / "lora.png").unlink()
-    for name in SIZES:
-        file = folder / f"{name}.png"
-        Image.open(file).convert("RGB").quantize(256).save(file, optimize=True)
+    """PNG → WebP, a fifth of the bytes."""
+    for file in folder.glob("*.png"):
+        with Image.open(file) as page:
+            page.convert("RGB").save(file.with_suffix(".webp"), quality=85, method=6)
+        file.unlink()
 
 
 def edit_example(page: Page, name: str) -> None:

@@ -168,16 +168,18 @@ def sampled(
     everything, found = torch.arange(len(seeds), device=working.device), list[LastStep]()
 
     @torch.inference_mode()
-    def seen(noisy: Tensor, source: Tensor, chosen: Tensor, timestep: float) -> EditField:
+    def seen(noisy: Tensor, source: Tensor, chosen: Tensor, timestep: float, find_copies: bool = False) -> EditField:
         moment = torch.full((len(source),), timestep, device=source.device)
         fields = [
-            transformer(noisy, source, said.features[chosen], said.mask[chosen], timestep=moment).confined()
+            transformer(
+                noisy, source, said.features[chosen], said.mask[chosen], timestep=moment, find_copies=find_copies
+            ).confined()
             for said in texts
         ]
         return fields[0] if len(fields) == 1 else fields[1].mix(fields[0], guidance)
 
     def estimate(noisy: Tensor, timestep: float) -> Tensor:
-        field = seen(noisy, working, everything, timestep)
+        field = seen(noisy, working, everything, timestep, find_copies=not found)
         if found:  # what is copied follows from the source and the words, not from what was painted meanwhile
             field = replace(field, cut_out=found[0].field.cut_out)
         found[:] = [LastStep(field, noisy, partial(seen, timestep=timestep))]

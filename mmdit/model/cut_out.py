@@ -46,8 +46,7 @@ class CutOut:
         middles = []
         for across in (1, 2):
             hit = belongs.any(dim=across)
-            count = hit.shape[1]
-            place = (torch.arange(count, device=hit.device) + 0.5) * 2 / count - 1
+            place = _pixels(hit.shape[1], hit.device)
             first, last = torch.where(hit, place, 1.0).amin(dim=1), torch.where(hit, place, -1.0).amax(dim=1)
             middles.append((first + last) / 2)
         return torch.stack(middles, dim=1)
@@ -56,10 +55,13 @@ class CutOut:
         """The picture with the source's object over it, both (B, 3, height, width) of any one size."""
         height, width = source.shape[-2:]
         alpha = self.outline.sigmoid() * self.copied[:, None, None, None]
+        x, y = _pixels(width, source.device), _pixels(height, source.device)
+        centre, scale = self.centre[:, None, None], self.scale[:, None, None, None]
         strips = []
         for top in range(0, height, STRIP_ROWS):
             rows = slice(top, min(top + STRIP_ROWS, height))
-            grid = self._taken_from(height, width, rows)
+            here = torch.stack(torch.meshgrid(x, y[rows], indexing="xy"), dim=-1)
+            grid = centre + (here - centre) / scale  # where in the source each pixel comes from
             share = functional.grid_sample(alpha, grid, align_corners=False)
             colour = functional.grid_sample(source, grid, padding_mode="border", align_corners=False)
             strips.append(torch.lerp(picture[:, :, rows], colour, share))
@@ -80,14 +82,10 @@ class CutOut:
         """Some of the batch, by number."""
         return CutOut(self.there[chosen], self.outline[chosen], self.scale[chosen])
 
-    def _taken_from(self, height: int, width: int, rows: slice) -> Tensor:
-        """(B, rows, width, 2): where in the source each pixel of some rows comes from."""
-        x, y = (
-            (torch.arange(count, device=self.scale.device) + 0.5) * 2 / count - 1 for count in (width, height)
-        )  # fmt: skip
-        here = torch.stack(torch.meshgrid(x, y[rows], indexing="xy"), dim=-1)
-        centre = self.centre[:, None, None]
-        return centre + (here - centre) / self.scale[:, None, None, None]
+
+def _pixels(count: int, device: torch.device) -> Tensor:
+    """(count,) coordinates of the middles of pixels, or of patches, along one side."""
+    return (torch.arange(count, device=device) + 0.5) * 2 / count - 1
 
 
 class CutOutHead(nn.Module):
@@ -127,7 +125,7 @@ class CutOutHead(nn.Module):
         """
         height, width = source.shape[-2:]
         rows, columns = height // self.patch_size, width // self.patch_size
-        x, y = ((torch.arange(count, device=source.device) + 0.5) * 2 / count - 1 for count in (columns, rows))
+        x, y = _pixels(columns, source.device), _pixels(rows, source.device)
         places = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1).flatten(0, 1)
 
         both = [functional.layer_norm(tokens, tokens.shape[-1:]) for tokens in (target_tokens, reference_tokens)]

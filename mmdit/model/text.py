@@ -99,7 +99,7 @@ class TextEncoder(nn.Module):
         """Write these files; matrices become int8 with one float16 scale a row."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        self.tokenizer.save(str(folder / "tokenizer.json"))
+        self.tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
         (folder / "config.json").write_text(self.bert.config.to_json_string())
         eight_bits.save(self.bert.state_dict(), folder / "model.safetensors")
         if self.lexicon is not None:

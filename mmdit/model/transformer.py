@@ -131,6 +131,7 @@ class MiniMMDiT(ModelMixin, ConfigMixin, PeftAdapterMixin):
         text_mask: Tensor,
         timestep: Tensor,
         on_block: Callable[[int, Tensor, Tensor], None] | None = None,
+        find_copies: bool = True,
     ) -> EditField:
         """Estimate the finished edit.
 
@@ -142,6 +143,7 @@ class MiniMMDiT(ModelMixin, ConfigMixin, PeftAdapterMixin):
             timestep: (B,) in [0, 1]; 1 is pure noise.
             on_block: called after each block with its index, the image tokens (B, target + reference, C) and the
                 text tokens (B, T, C).
+            find_copies: whether to look for what the edit copies, in a model that can.
         """
         height, width = target.shape[-2:]
         layout = self.layout(text.shape[1], height, width)
@@ -176,7 +178,7 @@ class MiniMMDiT(ModelMixin, ConfigMixin, PeftAdapterMixin):
                 on_block(index, image_tokens, text_tokens)
         target_tokens, reference_tokens = image_tokens.split(layout.streams[0].tokens, dim=1)
         field = self._edit_field(target_tokens, condition, change, height, width)
-        if self.cut_out is None:
+        if self.cut_out is None or not find_copies:
             return field
         return replace(field, cut_out=self.cut_out(target_tokens, reference_tokens, source))
 

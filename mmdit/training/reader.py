@@ -1,6 +1,6 @@
 """Train what reads roundabout requests as plain ones: `mmdit.model.reader`.
 
-In: the training templates and ``wordings/requests.tsv`` (author, kind, sentence), whose authors had seen none of the
+In: the training templates and ``wordings/requests.tsv.gz`` (author, kind, sentence), whose authors had seen none of the
 held-out wordings. Out: reader.safetensors beside the text encoder. With ``--without AUTHOR`` that author's sentences
 are read instead, by a reader that never saw them, and nothing is written.
 
@@ -8,6 +8,7 @@ are read instead, by a reader that never saw them, and nothing is written.
 """
 
 import argparse
+import gzip
 import random
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from mmdit.model.text import TextEncoder
 from mmdit.training.vocabulary import COLOURS, LEAVE_ALONE, OBJECT_EDITS, OBJECTS, PHOTO_EDITS, PLACES
 from mmdit.training.wordings import instruction
 
-REQUESTS = Path(__file__).parent / "wordings" / "requests.tsv"
+REQUESTS = Path(__file__).parent / "wordings" / "requests.tsv.gz"
 TEMPLATES_OF_A_KIND, OTHERS_OF_A_KIND = 1500, 700
 EPOCHS, BATCH, RATE, DROPOUT, SMOOTHING, TOKENS_LEFT_OUT = 12, 128, 2e-3, 0.3, 0.05, 0.1
 ENCODED_TOGETHER = 128
@@ -28,7 +29,7 @@ ENCODED_TOGETHER = 128
 
 def requests() -> list[tuple[str, str, str]]:
     """(author, kind, sentence) of every hand-written request."""
-    lines = REQUESTS.read_text(encoding="utf-8").splitlines()
+    lines = gzip.decompress(REQUESTS.read_bytes()).decode().splitlines()
     return [tuple(line.split("\t")) for line in lines]
 
 
