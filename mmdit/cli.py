@@ -63,6 +63,10 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--other-rate", type=float, default=1e-3, help="peak learning rate of all else")
     train.add_argument("--device", default="cpu", help="cpu or cuda")
     train.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
+    train.add_argument(
+        "--size", choices=("small", "mini", "large"), default="mini",
+        help="width and blocks: 192 and 4, 240 and 6 (what ships), 768 and 16 (for a large GPU)",
+    )  # fmt: skip
     train.add_argument("--attention", choices=("joint", "cross"), default="joint", help="cross: for comparison")
     train.add_argument("--only", choices=("cut_out",), default="", help="train this part alone, the rest stays")
     train.add_argument("--no-compile", action="store_true", help="skip compilation: better for short runs")
@@ -169,8 +173,9 @@ def _models(arguments: argparse.Namespace) -> int:
 
 
 def _train(arguments: argparse.Namespace) -> int:
-    from mmdit.training.train import TrainingConfig, train
+    from mmdit.training.train import SIZES, TrainingConfig, train
 
+    channels, layers = SIZES[arguments.size]
     train(
         TrainingConfig(
             data=arguments.data,
@@ -181,6 +186,8 @@ def _train(arguments: argparse.Namespace) -> int:
             seed=arguments.seed,
             device=arguments.device,
             precision=arguments.precision,
+            channels=channels,
+            layers=layers,
             attention=arguments.attention,
             only=arguments.only,
             compile=not arguments.no_compile,

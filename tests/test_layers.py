@@ -116,9 +116,31 @@ def test_timestep_embedding_equals_diffusers() -> None:
     torch.testing.assert_close(timestep_embedding(timestep, 128), expected, atol=1e-4, rtol=0)
 
 
-def test_every_block_has_the_twelve_lora_targets(tiny_transformer: MiniMMDiT) -> None:
-    for block in tiny_transformer.transformer_blocks:
+@torch.no_grad()
+def test_a_block_where_the_text_ends_makes_the_same_of_the_image() -> None:
+    whole, last = DoubleStreamBlock(CHANNELS, HEADS), DoubleStreamBlock(CHANNELS, HEADS, context_pre_only=True)
+    randomise(whole, seed=0)
+    left_over = last.load_state_dict(whole.state_dict(), strict=False)
+    assert not left_over.missing_keys
+    assert {name.split(".")[0] for name in left_over.unexpected_keys} == {"attn", "txt_mlp"}
+    draw = torch.Generator().manual_seed(5)
+    layout = TokenLayout.for_edit(TEXT_TOKENS, GRID, [GRID])
+    image = torch.randn(BATCH, layout.tokens - TEXT_TOKENS, CHANNELS, generator=draw)
+    text = torch.randn(BATCH, TEXT_TOKENS, CHANNELS, generator=draw)
+    modulation = torch.randn(2, BATCH, 6, CHANNELS, generator=draw)
+    rotary = rotary_table(layout.positions(), AXIS_CHANNELS, THETA)
+    expected, changed_text = whole(image, text, *modulation, rotary)
+    found, same_text = last(image, text, *modulation, rotary)
+    assert torch.equal(found, expected)
+    assert torch.equal(same_text, text) and not torch.equal(changed_text, text)
+
+
+def test_every_block_has_its_lora_targets(tiny_transformer: MiniMMDiT) -> None:
+    """The seed's twelve; the last one, where the text ends, makes nothing of it."""
+    *blocks, last = tiny_transformer.transformer_blocks
+    without_text = tuple(target for target in LORA_TARGETS if target != "to_add_out" and "txt" not in target)
+    for block, targets in (*((block, LORA_TARGETS) for block in blocks), (last, without_text)):
         linear = [name for name, module in block.named_modules() if isinstance(module, torch.nn.Linear)]
-        for target in LORA_TARGETS:
+        for target in targets:
             assert sum(name == target or name.endswith(f".{target}") for name in linear) == 1, target
-        assert len(linear) == len(LORA_TARGETS)  # and nothing in a block is out of a LoRA's reach
+        assert len(linear) == len(targets)  # and nothing in a block is out of a LoRA's reach

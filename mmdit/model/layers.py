@@ -81,20 +81,23 @@ class JointAttention(nn.Module):
     ``on_attention``, where it is set, is told of every call: query, key, log-sum-exp, mask, scale (None: 1 / √D).
     """
 
-    def __init__(self, channels: int, heads: int, epsilon: float = 1e-6) -> None:
+    def __init__(self, channels: int, heads: int, epsilon: float = 1e-6, context_pre_only: bool = False) -> None:
         super().__init__()
         self.heads = heads
         self.on_attention: OnAttention | None = None
-        for name in ("to_q", "to_k", "to_v", "add_q_proj", "add_k_proj", "add_v_proj", "to_add_out"):
+        for name in ("to_q", "to_k", "to_v", "add_q_proj", "add_k_proj", "add_v_proj"):
             setattr(self, name, nn.Linear(channels, channels))
+        self.to_add_out = None if context_pre_only else nn.Linear(channels, channels)
         self.to_out = nn.ModuleList([nn.Linear(channels, channels)])
         for name in ("norm_q", "norm_k", "norm_added_q", "norm_added_k"):
             setattr(self, name, nn.RMSNorm(channels // heads, eps=epsilon))
 
     def forward(
         self, image: Tensor, text: Tensor, rotary: tuple[Tensor, Tensor], mask: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        """image (B, S_image, C), text (B, S_text, C) → the same; rotary covers the joint [text; image]."""
+    ) -> tuple[Tensor, Tensor | None]:
+        """image (B, S_image, C), text (B, S_text, C) → what is added to each, None to a text that ends here; rotary
+        covers the joint [text; image].
+        """
 
         def split_heads(x: Tensor) -> Tensor:
             return rearrange(x, "b s (h d) -> b s h d", h=self.heads)
@@ -114,7 +117,8 @@ class JointAttention(nn.Module):
         joint = rearrange(attended, "b h s d -> b s (h d)")
 
         text_length = text.shape[1]
-        return self.to_out[0](joint[:, text_length:]), self.to_add_out(joint[:, :text_length])
+        to_text = None if self.to_add_out is None else self.to_add_out(joint[:, :text_length])
+        return self.to_out[0](joint[:, text_length:]), to_text
 
 
 class DoubleStreamBlock(nn.Module):
@@ -122,13 +126,18 @@ class DoubleStreamBlock(nn.Module):
 
     The modulation is AdaLN-single: the model computes one (B, 6, C) tensor per stream from the timestep and each
     block adds its own table. Rows: shift, scale, gate of the attention; shift, scale, gate of the feed-forward.
+
+    Args:
+        context_pre_only: whether the text ends here, as in Stable Diffusion 3's last block: the image reads it, and
+            nothing is made of it, so that it leaves as it came.
     """
 
-    def __init__(self, channels: int, heads: int, epsilon: float = 1e-6) -> None:
+    def __init__(self, channels: int, heads: int, epsilon: float = 1e-6, context_pre_only: bool = False) -> None:
         super().__init__()
-        self.attn = JointAttention(channels, heads, epsilon)
+        self.context_pre_only = context_pre_only
+        self.attn = JointAttention(channels, heads, epsilon, context_pre_only)
         self.img_mlp = FeedForward(channels)
-        self.txt_mlp = FeedForward(channels)
+        self.txt_mlp = None if context_pre_only else FeedForward(channels)
         self.img_scale_shift_table = nn.Parameter(torch.zeros(6, channels))
         self.txt_scale_shift_table = nn.Parameter(torch.zeros(6, channels))
         self.epsilon = epsilon
@@ -152,8 +161,9 @@ class DoubleStreamBlock(nn.Module):
             mask,
         )
         image = image + image_shifts[2] * attended_image
-        text = text + text_shifts[2] * attended_text
-
         image = image + image_shifts[5] * self.img_mlp(modulate(image, *image_shifts[3:5], self.epsilon))
+        if self.context_pre_only:
+            return image, text
+        text = text + text_shifts[2] * attended_text
         text = text + text_shifts[5] * self.txt_mlp(modulate(text, *text_shifts[3:5], self.epsilon))
         return image, text

@@ -86,7 +86,9 @@ class MiniMMDiT(ModelMixin, ConfigMixin, PeftAdapterMixin):
         )
         self.img_mod = nn.Linear(channels, 6 * channels)
         self.txt_mod = nn.Linear(channels, 6 * channels)
-        self.transformer_blocks = nn.ModuleList([BLOCKS[attention](channels, heads) for _ in range(layers)])
+        self.transformer_blocks = nn.ModuleList(
+            [BLOCKS[attention](channels, heads, context_pre_only=index == layers - 1) for index in range(layers)]
+        )
         self.norm_out = nn.Linear(channels, 2 * channels)
         self.proj_out = nn.Linear(channels, 4 * pixels + COARSE_CHANNELS)
         self.change_out = nn.Linear(channels, 1)

@@ -37,6 +37,8 @@ READING_KINDS = (*PHOTO_EDITS, "nonsense")
 RESIZED_SHARE = 0.7
 """Of the samples of a run that trains nothing but what is copied, the share of edits that copy."""
 CUT_OUT = "cut_out"  # the transformer's module
+SIZES = {"small": (192, 4), "mini": (240, 6), "large": (768, 16)}
+"""Name → channels and layers: for comparisons, what ships, what a large GPU is for."""
 TEXT_NOISE = 0.4  # largest standard deviation of the noise on text features, whose own is 1
 ENCODED_TOGETHER = 16  # instructions
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # malloc.h
