@@ -1,7 +1,7 @@
 """Measure an embedded editor on edits that it has not seen and whose truth is known.
 
-In: an editor, the data folder. Out: results.json, contact sheets, a printed table. Everything held out follows
-from fixed seeds, so two runs on one machine agree. Definitions of the numbers: `scores.py`.
+In: an editor, the data folder. Out: results.json, contact sheets, pictures of the worst edits, a printed table.
+Everything held out follows from fixed seeds, so two runs on one machine agree. Definitions of the numbers: `scores.py`.
 
     python -m mmdit evaluate --data data/ --out results/
 """
@@ -14,13 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image, ImageDraw
 from torch import Tensor
 
 from mmdit import images
 from mmdit.catalog import ASSETS, CATALOG
 from mmdit.families.mini import MiniEditor, edit_field
-from mmdit.training import localisation
+from mmdit.training import localisation, sheets
 from mmdit.training.photo_edits import photo_edit
 from mmdit.training.scenes import SceneBatch, Scenes
 from mmdit.training.scores import Scores, psnr, right_object, score, summarise
@@ -53,12 +52,17 @@ class HeldOut:
             yield self.scenes.batch(number, len(kinds), kinds=kinds, wording=wording)
 
 
-def run(editor: MiniEditor, held_out: HeldOut, wording: str, steps: int) -> dict[str, dict[str, Any]]:
-    """Edit every sample of a split of wordings and summarise by kind."""
+def run(
+    editor: MiniEditor, held_out: HeldOut, wording: str, steps: int, worst: sheets.Worst | None = None
+) -> dict[str, dict[str, Any]]:
+    """Edit every sample of a split of wordings and summarise by kind; ``worst`` is shown every edit."""
     scores: dict[str, list[Scores]] = defaultdict(list)
     for scenes in held_out.worded(wording):
         output = edit_batch(editor, scenes, steps)
-        for index, (kind, row) in enumerate(zip(scenes.kinds, score(scenes, output), strict=True)):
+        rows = score(scenes, output)
+        if worst is not None:
+            worst.show(scenes, output, rows)
+        for index, (kind, row) in enumerate(zip(scenes.kinds, rows, strict=True)):
             right = right_object(held_out.scenes, scenes, index, output)
             scores[kind].append(row if right is None else row | {"right_object": float(right)})
     return summarise(scores)
@@ -99,28 +103,12 @@ def _whole_photographs(held_out: HeldOut) -> list[Tensor]:
     ]
 
 
-def contact_sheet(editor: MiniEditor, scenes: SceneBatch, steps: int) -> Image.Image:
-    """Source, output and truth of every sample, with its instruction."""
-    output = edit_batch(editor, scenes, steps)
-    height, width = scenes.source.shape[-2:]
-    columns, cell, label = 4, (3 * (width + 2) + 8, height + 18), 14
-    rows = -(-len(scenes.kinds) // columns)
-    sheet = Image.new("RGB", (columns * cell[0], rows * cell[1]), "white")
-    draw = ImageDraw.Draw(sheet)
-    for index, instruction in enumerate(scenes.instructions):
-        left, top = index % columns * cell[0], index // columns * cell[1]
-        draw.text((left, top), instruction[: cell[0] // 6], fill="black")
-        for place, picture in enumerate((scenes.source, output, scenes.target)):
-            sheet.paste(images.to_image(picture[index : index + 1]), (left + place * (width + 2), top + label))
-    return sheet
-
-
 def evaluate(model: str, data: Path, out: Path, steps: tuple[int, ...], per_kind: int) -> dict[str, Any]:
     """Everything, into a folder; returns what results.json holds."""
     entry = CATALOG.get(model)
     editor = MiniEditor(entry.source if entry else model)
     default = CATALOG["mini"].steps
-    held_out = HeldOut(data, per_kind)
+    held_out, worst = HeldOut(data, per_kind), sheets.Worst()
     results: dict[str, Any] = {
         "benchmark": BENCHMARK,
         "samples_of_a_kind": held_out.batches * REPEATS,
@@ -129,7 +117,9 @@ def evaluate(model: str, data: Path, out: Path, steps: tuple[int, ...], per_kind
         "torch": torch.__version__,
         "machine": platform.machine(),
         "default_steps": default,
-        "seen_wordings": {str(count): run(editor, held_out, "train", count) for count in steps},
+        "seen_wordings": {
+            str(count): run(editor, held_out, "train", count, worst if count == default else None) for count in steps
+        },
         **{f"unseen_{wording}": run(editor, held_out, wording, default) for wording in UNSEEN},
         "full_size": run_full_size(editor, _whole_photographs(held_out), default),
         "attention": localisation.localisation(editor, list(held_out)),
@@ -139,7 +129,10 @@ def evaluate(model: str, data: Path, out: Path, steps: tuple[int, ...], per_kind
     kinds = [kind for kind in KINDS for _ in range(2)]
     for wording in ("train", *UNSEEN):
         scenes = held_out.scenes.batch(10_000, len(kinds), kinds=kinds, working_size=(128, 128), wording=wording)
-        contact_sheet(editor, scenes, default).save(out / f"sheet_{wording}.png")
+        output = edit_batch(editor, scenes, default)
+        sheets.sheet(sheets.samples(scenes, output)).save(out / f"sheet_{wording}.png")
+    if default in steps:
+        sheets.sheet(worst.samples()).save(out / "worst.png")
     print(table(results))
     return results
 
