@@ -17,7 +17,7 @@ from mmdit.model import eight_bits
 READER_FILE = "reader.safetensors"
 LAYERS = (0, 2, 4, 6)
 """Of the encoder's hidden states, from the word table to the last."""
-SURE = 0.75
+SURE = 0.7
 """Probability from which a reading counts: the least at which one training template in a thousand is misread."""
 PLAIN_WORDS: dict[str, tuple[str, tuple[str, ...]]] = {
     "black and white": ("make it black and white", ("black and white", "grayscale", "greyscale")),
