@@ -42,8 +42,11 @@ Table = dict[str, dict[str, dict[str, float]]]
 
 @dataclass(frozen=True)
 class Located:
-    """One sample's maps, its object's word, and masks (row, column) of that object and of another one, if any."""
+    """One sample's number in its batch, its maps, its object's word, and masks (row, column) of that object and of
+    another one, if any.
+    """
 
+    index: int
     maps: AttentionMaps
     word: str
     mask: np.ndarray
@@ -77,7 +80,7 @@ def located(editor: MiniEditor, scenes: SceneBatch) -> Iterator[Located]:
         maps = editor.edit(editor.call(picture, scenes.instructions[index], seed=index, record=RecordSpec())).maps
         others = [mask for other, mask in enumerate(masks) if other != slot and mask.any()]
         if name in maps.words:
-            yield Located(maps, name, masks[slot], others[0] if others else None)
+            yield Located(index, maps, name, masks[slot], others[0] if others else None)
 
 
 def measure(samples: list[Located], direction: str = "image_to_text") -> Table:
