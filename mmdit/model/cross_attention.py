@@ -80,10 +80,10 @@ def _as_joint(query: Tensor, key: Tensor, lse: Tensor, mask: Tensor | None) -> t
 
 class CrossAttentionBlock(nn.Module):
     """AdaLN → image self-attention, cross-attention to the text, AdaLN → feed-forward; takes what `DoubleStreamBlock`
-    takes and leaves the text as it is: every block's ``context_pre_only`` is true.
+    takes and leaves the text as it is.
     """
 
-    def __init__(self, channels: int, heads: int, epsilon: float = 1e-6, context_pre_only: bool = True) -> None:
+    def __init__(self, channels: int, heads: int, epsilon: float = 1e-6) -> None:
         super().__init__()
         self.attn1 = Attention(channels, heads, epsilon)
         self.attn2 = Attention(channels, heads, epsilon)

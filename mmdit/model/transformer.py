@@ -7,6 +7,7 @@ applied to the source is the model's estimate of the finished edit. Knows nothin
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import ClassVar
 
 import torch
@@ -28,7 +29,9 @@ WORKING_SIZES: tuple[tuple[int, int], ...] = (
 )  # fmt: skip
 """The (height, width) that it is trained at; all hold 60 to 64 patches."""
 
-BLOCKS: dict[str, type[nn.Module]] = {"joint": DoubleStreamBlock, "cross": CrossAttentionBlock}
+BLOCKS: dict[str, Callable[[int, int], nn.Module]] = {"joint": DoubleStreamBlock, "cross": CrossAttentionBlock}
+LAST_BLOCKS = BLOCKS | {"joint": partial(DoubleStreamBlock, context_pre_only=True)}
+"""What is made of the text in the last block, nothing reads."""
 CLOSED = re.compile(r"(to_out\.0|to_add_out|mlp\.net\.2)\.(weight|bias)$")
 """A block's output projections, which start as zero."""
 AFFINE_CHANNELS, SOFTNESS_CHANNELS = 12, 1
@@ -86,9 +89,8 @@ class MiniMMDiT(ModelMixin, ConfigMixin, PeftAdapterMixin):
         )
         self.img_mod = nn.Linear(channels, 6 * channels)
         self.txt_mod = nn.Linear(channels, 6 * channels)
-        self.transformer_blocks = nn.ModuleList(
-            [BLOCKS[attention](channels, heads, context_pre_only=index == layers - 1) for index in range(layers)]
-        )
+        self.transformer_blocks = nn.ModuleList([BLOCKS[attention](channels, heads) for _ in range(layers - 1)])
+        self.transformer_blocks.append(LAST_BLOCKS[attention](channels, heads))
         self.norm_out = nn.Linear(channels, 2 * channels)
         self.proj_out = nn.Linear(channels, 4 * pixels + COARSE_CHANNELS)
         self.change_out = nn.Linear(channels, 1)
