@@ -31,7 +31,7 @@ WORKING_SIZES: tuple[tuple[int, int], ...] = (
 
 BLOCKS: dict[str, Callable[[int, int], nn.Module]] = {"joint": DoubleStreamBlock, "cross": CrossAttentionBlock}
 LAST_BLOCKS = BLOCKS | {"joint": partial(DoubleStreamBlock, context_pre_only=True)}
-"""What is made of the text in the last block, nothing reads."""
+"""Nothing reads what the last block would make of the text."""
 CLOSED = re.compile(r"(to_out\.0|to_add_out|mlp\.net\.2)\.(weight|bias)$")
 """A block's output projections, which start as zero."""
 AFFINE_CHANNELS, SOFTNESS_CHANNELS = 12, 1
