@@ -236,6 +236,15 @@ def test_foreign_files_are_refused(data: bytes, elsewhere: History, tmp_path: Pa
     assert_refused(tmp_path / "foreign.zip", r"^foreign\.zip: ", elsewhere, tmp_path)
 
 
+def test_a_listing_that_points_before_the_bundles_beginning_is_refused(file: Path, tmp_path: Path) -> None:
+    data = bytearray(file.read_bytes())
+    where = slice(data.rfind(b"PK\5\6") + 16, data.rfind(b"PK\5\6") + 20)  # where the listing begins, in the end record
+    data[where] = (int.from_bytes(data[where], "little") + 1000).to_bytes(4, "little")
+    file.write_bytes(data)
+    with pytest.raises(BundleError, match=r"can't be read"):
+        import_bundle(file, History(tmp_path / "history"))
+
+
 def test_a_damaged_bundle_is_refused_or_opened_whole(entry: Entry, file: Path, tmp_path: Path) -> None:
     """Bytes changed and ends cut off at random: either a sentence, or what was exported."""
     whole, draw = file.read_bytes(), random.Random(0)

@@ -151,8 +151,13 @@ def _most(name: str) -> int:
 
 
 def _read(bundle: zipfile.ZipFile, name: str, hashes: dict[str, Any] | None = None) -> bytes:
-    """A file's bytes, never more than the listing said. Raises BundleError: its SHA-256 is not the manifest's."""
-    data = bundle.read(name)
+    """A file's bytes, never more than the listing said. Raises BundleError: it can't be read, or its SHA-256 is not the
+    manifest's.
+    """
+    try:
+        data = bundle.read(name)
+    except OSError as error:  # the listing says that it begins before the bundle does
+        raise BundleError(f"its {name} can't be read ({_reason(error)})") from error
     if hashes is not None and hashlib.sha256(data).hexdigest() != hashes[name]:
         raise BundleError(f"its {name} was changed after the bundle was made")
     return data
