@@ -474,7 +474,13 @@ def test_what_was_marked_is_shown_again_and_another_picture_begins_anew(page, se
 
 @pytest.mark.browser
 def test_after_a_reload_nothing_is_marked(page, served: Served) -> None:
+    served.told.clear()
     Hand(page).drag((100, 80), (300, 120))
+    for _ in range(200):
+        page.wait_for_timeout(50)
+        if served.told:
+            break
+    page.wait_for_timeout(500)  # a page that is left while it is still being answered complains
     page.reload()
     page.wait_for_selector(".empty:visible")
     assert read_mask(value(page, served), (512, 384)) is None
