@@ -41,7 +41,7 @@ def figure(editors: dict[str, MiniEditor], scenes: SceneBatch, count: int) -> Im
             heatmap, left = _heatmap(samples[index]), column * (width + GAP)
             title = f"{name}: “{samples[index].word}”, IoU {iou(heatmap, samples[index].mask):.2f}"
             draw.text((left, top), title, fill="black")
-            shown = overlay(picture, normalise(heatmap), 1.0, size=(width, height))
+            shown = overlay(picture, normalise(heatmap), 1.0)
             page.paste(shown, (left, top + LABEL))
     return page
 
@@ -61,6 +61,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="the picture to write")
     parser.add_argument("--count", type=int, default=6, help="samples")
     arguments = parser.parse_args()
+    if len({folder.name for folder in arguments.models}) < len(arguments.models):
+        parser.error("two of the models' folders have the same name; rename one, they are told apart by it")
     editors = {folder.name: MiniEditor(folder) for folder in arguments.models}
     kinds = list(LOCATED) * -(-2 * arguments.count // len(LOCATED))  # some name no visible object
     scenes = Scenes(arguments.data, "held_out", HELD_OUT_SEED).batch(

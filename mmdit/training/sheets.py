@@ -31,8 +31,8 @@ class Sample:
 
 def samples(scenes: SceneBatch, output: Tensor) -> list[Sample]:
     """All of a batch, under their instructions."""
-    pictures = torch.stack([scenes.source, output, scenes.target], dim=1)
-    return [Sample(title, own) for title, own in zip(scenes.instructions, pictures, strict=True)]
+    rows = zip(scenes.instructions, scenes.source, output, scenes.target, strict=True)
+    return [Sample(title, torch.stack(pictures)) for title, *pictures in rows]
 
 
 class Worst:
