@@ -68,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
         help="width and blocks: 192 and 4, 240 and 6 (what ships), 768 and 16 (for a large GPU)",
     )  # fmt: skip
     train.add_argument("--attention", choices=("joint", "cross"), default="joint", help="cross: for comparison")
-    train.add_argument("--only", choices=("cut_out",), default="", help="train this part alone, the rest stays")
+    train.add_argument("--only", choices=("object_head",), default="", help="train this part alone, the rest stays")
     train.add_argument("--no-compile", action="store_true", help="skip compilation: better for short runs")
     train.add_argument("--save-every", type=float, default=240.0, help="seconds between saved states")
     train.set_defaults(run=_train)

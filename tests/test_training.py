@@ -134,26 +134,26 @@ def test_a_run_can_start_from_given_weights(trainer: Trainer, data_folder: Path,
         assert all(torch.equal(value, weights[name]) for name, value in trainer.model.state_dict().items())
 
 
-def test_what_copies_can_be_trained_alone(trainer: Trainer, data_folder: Path, tmp_path: Path) -> None:
+def test_what_is_laid_over_edits_can_be_trained_alone(trainer: Trainer, data_folder: Path, tmp_path: Path) -> None:
     trainer.model.save_pretrained(tmp_path / "weights")
-    config = replace(small_config(data_folder, tmp_path), start_from=tmp_path / "weights", only="cut_out")
+    config = replace(small_config(data_folder, tmp_path), start_from=tmp_path / "weights", only="object_head")
     started = Trainer(config)
     first_losses(started)
     before = trainer.model.state_dict()
     for weights in (started.model.state_dict(), started.averaged):
         changed = {name for name, value in weights.items() if not torch.equal(value, before[name])}
         assert changed
-        assert all(name.startswith("cut_out.") for name in changed)
+        assert all(name.startswith("object_head.") for name in changed)
 
 
-def test_a_run_can_start_from_a_model_that_copies_nothing(trainer: Trainer, data_folder: Path, tmp_path: Path) -> None:
-    """Such as the ones that were trained before objects could be copied."""
-    copies_nothing = MiniMMDiT.from_config({**trainer.model.config, "copies": False})
-    copies_nothing.save_pretrained(tmp_path / "weights")
+def test_a_run_can_start_from_a_model_without_drawings(trainer: Trainer, data_folder: Path, tmp_path: Path) -> None:
+    """Such as the ones that were trained before anything was laid over edits."""
+    paints_all = MiniMMDiT.from_config({**trainer.model.config, "drawings": ()})
+    paints_all.save_pretrained(tmp_path / "weights")
     started = Trainer(replace(small_config(data_folder, tmp_path), start_from=tmp_path / "weights"))
     weights = started.model.state_dict()
-    assert any(name.startswith("cut_out.") for name in weights)
-    assert all(torch.equal(weights[name], value) for name, value in copies_nothing.state_dict().items())
+    assert any(name.startswith("object_head.") for name in weights)
+    assert all(torch.equal(weights[name], value) for name, value in paints_all.state_dict().items())
 
 
 def _far_from(place: Tensor) -> Tensor:

@@ -4,10 +4,9 @@ The transformer works at about 128 × 128; the edit that it finds is carried to 
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -18,13 +17,15 @@ from mmdit import images
 from mmdit.attention.recorder import Recorder, observing
 from mmdit.attention.spec import EditTokens, RecordSpec
 from mmdit.families.family import EditCall, FamilyOutput, OnStep, Traits, check_call
+from mmdit.families.mini_reference import UNNAMED, SecondPicture, borrow, instruction_for_first
+from mmdit.families.mini_sampling import sampled
 from mmdit.families.strength import TextTokens, interpolate
 from mmdit.model import checkpoint
+from mmdit.model.drawing import Drawing
 from mmdit.model.edit_field import EditField, carry
-from mmdit.model.sampling import Solver, sample
-from mmdit.model.self_ensemble import Estimate, ensemble
-from mmdit.model.text import TextEncoder, TextFeatures
-from mmdit.model.transformer import WORKING_SIZES, MiniMMDiT
+from mmdit.model.several import parts
+from mmdit.model.text import TextFeatures
+from mmdit.model.transformer import WORKING_SIZES
 
 VISIBLE = 0.05  # change of a working pixel, of the full range, below which nobody sees it
 
@@ -43,6 +44,7 @@ class MiniEditor:
         self.fingerprint = checkpoint.fingerprint(folder)
         self.telling_layers = checkpoint.telling_layers(folder)
         self.transformer, self.text_encoder = checkpoint.load(folder, device)
+        self.traits = replace(self.traits, most_pictures=2 if self._known else 1)
 
     def working_size(self, size: tuple[int, int], resolution: int | None = None) -> tuple[int, int]:
         """See `Family.working_size`. Raises ValueError for a resolution, of which this family has one only."""
@@ -60,10 +62,38 @@ class MiniEditor:
         )
 
     def edit(self, call: EditCall, on_step: OnStep | None = None) -> FamilyOutput:
-        """See `Family.edit`. Raises ValueError: more than one picture, or an instruction without a word."""
+        """See `Family.edit`. Raises ValueError: more than two pictures, or an instruction without a word.
+
+        An instruction that asks for several edits is followed one by one; the maps are those of the first.
+        """
         check_call(call, self.traits, "the embedded editor")
-        source = images.to_tensor(call.pictures[0]).to(self.device)
-        working = images.resize(source, call.working[1], call.working[0])
+        whole = call.literally or call.strength is not None
+        requests = [call.instruction] if whole else parts(call.instruction, self.text_encoder.lexicon)
+        if len(requests) == 1:
+            return self._one(call, on_step)
+        asked = ", then ".join(f"“{request}”" for request in requests)
+        warnings, maps, image = [f"Made as {len(requests)} edits: {asked}."], None, call.pictures[0]
+        for number, request in enumerate(requests):
+
+            def shown(done: int, steps: int, preview: Image.Image, before: int = number * call.steps) -> None:
+                if on_step is not None:
+                    on_step(before + done, steps * len(requests), preview)
+
+            record = None if number else call.record
+            pictures = (image, *call.pictures[1:])
+            output = self._one(replace(call, pictures=pictures, instruction=request, record=record), shown)
+            image, maps = output.image, maps or output.maps
+            warnings += [f"“{request}”: {warning}" for warning in output.warnings]
+        if maps is not None:
+            warnings.append(f"The maps are those of “{requests[0]}”.")
+        return FamilyOutput(image, tuple(warnings), maps)
+
+    def _one(self, call: EditCall, on_step: OnStep | None) -> FamilyOutput:
+        """An instruction that asks for one edit."""
+        source, working = self._seen(call.pictures[0], call.working)
+        second = self._second(call) if len(call.pictures) == 2 else None
+        if second is not None:
+            call = replace(call, instruction=self._for_first(call.instruction, second))
         text = self._encoded(call)
 
         def preview(done: int, clean: Tensor) -> None:
@@ -76,9 +106,62 @@ class MiniEditor:
                 self.transformer, self.text_encoder, working, text,
                 steps=call.steps, guidance=call.guidance, seeds=[call.seed], on_step=preview,
             )  # fmt: skip
-        edited = carry(last.refined(working), working, source)
+        field, told = last.refined(working), ()
+        if second is not None:
+            field, told = self._with_borrowed(field, second)
+        edited = carry(field, working, source)
         maps = None if recorder is None else recorder.maps()
-        return FamilyOutput(images.to_image(edited), _warnings(text, source, edited), maps)
+        return FamilyOutput(images.to_image(edited), (*told, *_warnings(text, source, edited)), maps)
+
+    def _seen(self, picture: Image.Image, working: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """A picture, (1, 3, height, width) in [−1, 1], at its own size and at the (width, height) that is worked at."""
+        source = images.to_tensor(picture).to(self.device)
+        return source, images.resize(source, working[1], working[0])
+
+    def _second(self, call: EditCall) -> SecondPicture:
+        picture = call.pictures[1]
+        source, working = self._seen(picture, self.working_size(picture.size))
+
+        @torch.inference_mode()
+        def look(names: Sequence[str]) -> EditField:
+            text = self.text_encoder.encode([f"remove the {name}" for name in names]).to(self.device)
+            noise = torch.randn(working.shape, generator=torch.Generator().manual_seed(call.seed)).to(self.device)
+            many = [part.expand(len(names), -1, -1, -1) for part in (noise, working)]
+            return self.transformer(*many, text.features, text.mask, torch.ones(len(names), device=self.device))
+
+        return SecondPicture(source, working, look)
+
+    @property
+    def _known(self) -> tuple[str, ...]:
+        """Names of the objects that the editor knows."""
+        return tuple(self.transformer.config.drawings)
+
+    def _for_first(self, instruction: str, second: SecondPicture) -> str:
+        """What is asked of the first picture. Raises ValueError: an object without a name that can't be found."""
+        if not UNNAMED.search(instruction):
+            return instruction_for_first(instruction, None)
+        found = borrow(self._known, self._known, second, self.transformer.object_head.textures)
+        if found is None:
+            raise ValueError(
+                "the second picture shows no object that the embedded editor knows; name one that it should draw"
+            )
+        return instruction_for_first(instruction, found.name)
+
+    def _with_borrowed(self, field: EditField, second: SecondPicture) -> tuple[EditField, tuple[str, ...]]:
+        """The edit with the second picture's object in the place of the drawing; what is to be said of it."""
+        drawing = next((overlay for overlay in field.overlays if isinstance(overlay, Drawing)), None)
+        if drawing is None or not drawing.shown.all():
+            return field, (
+                "The second picture was not used: the instruction adds or replaces no object that is known.",
+            )
+        name = self._known[int(drawing.thing)]
+        found = borrow([name], self._known, second, self.transformer.object_head.textures)
+        if found is None:
+            return field, (f"The second picture shows no {name} that the editor knows; it drew the one it remembers.",)
+        others = tuple(
+            replace(overlay, texture=found.texture) if overlay is drawing else overlay for overlay in field.overlays
+        )
+        return replace(field, overlays=others), (f"The {name} is that of the second picture.",)
 
     def _encoded(self, call: EditCall) -> TextFeatures:
         """The instruction, as strongly as it is to be followed."""
@@ -107,86 +190,6 @@ class MiniEditor:
         return Recorder(
             call.record, tokens, self.transformer.text_attentions, self.transformer.config.heads, self.device
         )
-
-
-@dataclass(frozen=True)
-class LastStep:
-    """The sampler's last estimate, and how to make it of other views.
-
-    Args:
-        field: what the model estimated.
-        noisy: what it estimated it from.
-        estimate: see `mmdit.model.self_ensemble`.
-    """
-
-    field: EditField
-    noisy: Tensor
-    estimate: Estimate
-
-    def refined(self, working: Tensor) -> EditField:
-        """The edit of ``working``, from several views of it."""
-        return ensemble(self.estimate, self.field, self.noisy, working).beside_copies()
-
-
-def edit_field(
-    transformer: MiniMMDiT,
-    text_encoder: TextEncoder,
-    working: Tensor,
-    text: TextFeatures,
-    *,
-    steps: int,
-    guidance: float = 1.0,
-    seeds: list[int],
-    solver: Solver = "dpm++2m",
-    on_step: Callable[[int, Tensor], None] | None = None,
-) -> EditField:
-    """Sample the edits of a batch of working pictures, (B, 3, height, width), one seed each."""
-    return sampled(
-        transformer, text_encoder, working, text,
-        steps=steps, guidance=guidance, seeds=seeds, solver=solver, on_step=on_step,
-    ).refined(working)  # fmt: skip
-
-
-@torch.inference_mode()
-def sampled(
-    transformer: MiniMMDiT,
-    text_encoder: TextEncoder,
-    working: Tensor,
-    text: TextFeatures,
-    *,
-    steps: int,
-    guidance: float,
-    seeds: list[int],
-    solver: Solver = "dpm++2m",
-    on_step: Callable[[int, Tensor], None] | None = None,
-) -> LastStep:
-    """The sampler's run, of the one view; arguments as for `edit_field`."""
-    noise = torch.cat([
-        torch.randn(working.shape[1:], generator=torch.Generator().manual_seed(seed))[None] for seed in seeds
-    ]).to(working.device)  # fmt: skip
-    texts = [text] if guidance == 1.0 else [text, text_encoder.encode([""] * len(seeds)).to(working.device)]
-    everything, found = torch.arange(len(seeds), device=working.device), list[LastStep]()
-
-    @torch.inference_mode()
-    def seen(noisy: Tensor, source: Tensor, chosen: Tensor, timestep: float, find_copies: bool = False) -> EditField:
-        moment = torch.full((len(source),), timestep, device=source.device)
-        fields = [
-            transformer(
-                noisy, source, said.features[chosen], said.mask[chosen], timestep=moment, find_copies=find_copies
-            ).confined()
-            for said in texts
-        ]
-        return fields[0] if len(fields) == 1 else fields[1].mix(fields[0], guidance)
-
-    def estimate(noisy: Tensor, timestep: float) -> Tensor:
-        field = seen(noisy, working, everything, timestep, find_copies=not found)
-        if found:  # what is copied follows from the source and the words, not from what was painted meanwhile
-            field = replace(field, cut_out=found[0].field.cut_out)
-        found[:] = [LastStep(field, noisy, partial(seen, timestep=timestep))]
-        return field.beside_copies().apply(working).clamp(-1, 1)
-
-    sample(estimate, noise, steps, solver, on_step)
-    return found[0]
 
 
 def working_size(height: int, width: int) -> tuple[int, int]:

@@ -14,7 +14,8 @@ from torch.nn import functional
 
 from mmdit import images
 from mmdit.catalog import CATALOG
-from mmdit.families.mini import MiniEditor, edit_field, working_size
+from mmdit.families.mini import MiniEditor, working_size
+from mmdit.families.mini_sampling import edit_field
 from mmdit.lora.inspect import LoraError
 from mmdit.lora.pairs import PicturePair
 from mmdit.lora.training_output import Edited
@@ -112,7 +113,7 @@ class MiniTrainable:
         source, target = _unit(group.source[where]), _unit(group.target[where])
         noise = torch.randn(target.shape, generator=draw).to(self._device)
         t = timestep[:, None, None, None]
-        field = self.transformer((1 - t) * target + t * noise, source, text, mask, timestep)
+        field = self.transformer((1 - t) * target + t * noise, source, text, mask, timestep, find_objects=False)
         edit = edit_loss(field.apply(source), target, timestep).mean()
         return edit + CHANGE_WEIGHT * change_loss(field, source, target)
 

@@ -5,7 +5,9 @@ import json
 from pathlib import Path
 
 import torch
+from torch import nn
 
+from mmdit.model.object_head import LEVELS
 from mmdit.model.text import TextEncoder
 from mmdit.model.transformer import MiniMMDiT
 
@@ -25,11 +27,15 @@ def load(folder: str | Path, device: str = "cpu") -> tuple[MiniMMDiT, TextEncode
 
 
 def save(folder: str | Path, transformer: MiniMMDiT, text_encoder: TextEncoder) -> None:
-    """Write a shippable folder: the transformer in float16, the text encoder in 8 bits."""
+    """Write a shippable folder: the transformer in float16, its drawings and the text encoder in 8 bits."""
     folder = Path(folder)
     shipped = MiniMMDiT.from_config(transformer.config)
     shipped.load_state_dict(transformer.state_dict())
-    shipped.half().save_pretrained(folder / "transformer")
+    shipped.half()
+    if shipped.object_head is not None:
+        levels = transformer.object_head.drawings.detach().round().clamp(0, LEVELS).to(torch.uint8)
+        shipped.object_head.drawings = nn.Parameter(levels, requires_grad=False)
+    shipped.save_pretrained(folder / "transformer")
     text_encoder.save_pretrained(folder / "text_encoder")
 
 

@@ -9,17 +9,18 @@ Pictures are (B, 3, height, width) in [−1, 1]. Affine colour maps on a coarse 
 al. 2017 (arXiv 1707.02880).
 """
 
+import math
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mmdit.model.cut_out import CutOut
+from mmdit.model.object_head import FoundObjects
+from mmdit.model.overlay import STRIP_ROWS, Overlay
 
 SURELY_UNCHANGED, LIKELY_CHANGED = 0.1, 0.2  # probabilities between which an edit fades in
-SURELY_CHANGED = 0.75  # probability that some patch changes, from which on objects are copied
-STRIP_ROWS = 512  # rows edited at a time at full size, to bound memory
+SURELY_CHANGED = 0.75  # probability that some patch changes, from which on objects are laid over it
 
 
 @dataclass(frozen=True)
@@ -31,48 +32,56 @@ class EditField:
         offset: (B, 3, height, width).
         softness: (B, 1, height, width), 0 leaving the picture as sharp as it is, 1 replacing it by `soften`.
         change: (B, 1, rows, columns), per patch the logit that anything visible changes there; None if unknown.
-        cut_out: an object of the source that is laid over the edit at another size; None for none.
+        overlays: what is laid over it, in this order.
+        found: what the overlays are made of; in training only.
     """
 
     gain: Tensor
     offset: Tensor
     softness: Tensor
     change: Tensor | None = None
-    cut_out: CutOut | None = None
+    overlays: tuple[Overlay, ...] = ()
+    found: FoundObjects | None = None
 
     def apply(self, source: Tensor) -> Tensor:
         """The edited picture at the field's own resolution, not clamped; source is (B, 3, height, width)."""
         edited = source + self.gained(source, self.gain) + self.offset + self.softness * (soften(source) - source)
-        return edited if self.cut_out is None else self.cut_out.over(edited, source)
+        return self.covered(edited, source)
+
+    def covered(self, picture: Tensor, source: Tensor) -> Tensor:
+        """A picture with the overlays on top; ``source`` is what is edited, both of any one size."""
+        for overlay in self.overlays:
+            picture = overlay.over(picture, source)
+        return picture
 
     def painted(self) -> "EditField":
-        """The same edit without what it copies."""
-        return replace(self, cut_out=None)
+        """The same edit without what is laid over it."""
+        return replace(self, overlays=())
 
-    def beside_copies(self) -> "EditField":
-        """The same edit, painted only where a copied object was: elsewhere the copy alone changes the picture."""
-        if self.cut_out is None:
+    def beside_overlays(self) -> "EditField":
+        """The same edit, painted only where a covered object was: elsewhere the overlay alone changes the picture."""
+        if not self.overlays:
             return self
-        gate = self.cut_out.uncovered()
+        gate = math.prod(overlay.uncovered() for overlay in self.overlays)
         return replace(self, gain=self.gain * gate, offset=self.offset * gate, softness=self.softness * gate)
 
     def part(self, rows: slice, columns: slice) -> "EditField":
-        """A rectangle of the picture, without `change`, whose patches are not cut, and without what is copied."""
+        """A rectangle of the picture, without `change`, whose patches are not cut, and without overlays."""
         return EditField(*(whole[..., rows, columns] for whole in (self.gain, self.offset, self.softness)))
 
     def of(self, chosen: Tensor) -> "EditField":
         """Some of the batch, by number."""
-        cut_out = None if self.cut_out is None else self.cut_out.of(chosen)
-        return EditField(self.gain[chosen], self.offset[chosen], self.softness[chosen], cut_out=cut_out)
+        overlays = tuple(overlay.of(chosen) for overlay in self.overlays)
+        return EditField(self.gain[chosen], self.offset[chosen], self.softness[chosen], overlays=overlays)
 
     def replaced(self, chosen: Tensor, others: "EditField") -> "EditField":
-        """The batch with others in the place of some, by number; what is copied stays."""
+        """The batch with others in the place of some, by number; the overlays stay."""
         pairs = ((self.gain, others.gain), (self.offset, others.offset), (self.softness, others.softness))
-        return EditField(*(own.index_copy(0, chosen, other) for own, other in pairs), cut_out=self.cut_out)
+        return EditField(*(own.index_copy(0, chosen, other) for own, other in pairs), overlays=self.overlays)
 
     def mix(self, other: "EditField", weight: float | Tensor) -> "EditField":
-        """self + weight · (other − self): the field whose result is that mixture of the two results, but for what is
-        copied, which is the other's.
+        """self + weight · (other − self): the field whose result is that mixture of the two results, but for the
+        overlays, which are the other's.
 
         Args:
             weight: of all, or (B, 1, 1, 1).
@@ -81,7 +90,7 @@ class EditField:
             torch.lerp(self.gain, other.gain, weight),
             torch.lerp(self.offset, other.offset, weight),
             torch.lerp(self.softness, other.softness, weight),
-            cut_out=other.cut_out,
+            overlays=other.overlays,
         )
 
     def confined(self) -> "EditField":
@@ -91,9 +100,9 @@ class EditField:
         surely_not, likely = SURELY_UNCHANGED, LIKELY_CHANGED
         gate = ((self.change.sigmoid() - surely_not) / (likely - surely_not)).clamp(0, 1)
         surely = self.change.sigmoid().flatten(1).amax(dim=1) > SURELY_CHANGED
-        cut_out = None if self.cut_out is None else self.cut_out.where(surely)
+        overlays = tuple(overlay.where(surely) for overlay in self.overlays)
         gate = functional.interpolate(gate, self.offset.shape[-2:], mode="bilinear", align_corners=False)
-        return EditField(self.gain * gate, self.offset * gate, self.softness * gate, cut_out=cut_out)
+        return EditField(self.gain * gate, self.offset * gate, self.softness * gate, overlays=overlays)
 
     @staticmethod
     def gained(picture: Tensor, gain: Tensor) -> Tensor:
@@ -131,8 +140,8 @@ def carry(field: EditField, working: Tensor, source: Tensor) -> Tensor:
     """The edit at the source's own size.
 
     The finished working picture is enlarged, and the detail that the working size could not hold goes through the
-    same colour matrices. Where the edit softened detail (a blur), the finer detail is softened alike. An object that is
-    copied is taken from the source itself.
+    same colour matrices. Where the edit softened detail (a blur), the finer detail is softened alike. What is laid
+    over it is drawn at that size, a copied object from the source itself.
 
     Args:
         field: the edit of ``working``, which is ``source`` resized to the working size.
@@ -142,7 +151,7 @@ def carry(field: EditField, working: Tensor, source: Tensor) -> Tensor:
         (1, 3, height, width) in [−1, 1].
     """
     height, width = source.shape[-2:]
-    field, cut_out = field.painted(), field.cut_out
+    overlaid, field = field, field.painted()
     edited = field.apply(working)
     kept_detail = detail_gain(field, working)
     result = torch.empty_like(source)
@@ -156,7 +165,7 @@ def carry(field: EditField, working: Tensor, source: Tensor) -> Tensor:
         detail = strip - enlarged(working)
         detail = detail + EditField.gained(detail, enlarged(field.gain))
         result[:, :, rows] = (enlarged(edited) + enlarged(kept_detail) * detail).clamp(-1, 1)
-    return result if cut_out is None else cut_out.over(result, source)
+    return overlaid.covered(result, source)
 
 
 def detail_gain(field: EditField, working: Tensor) -> Tensor:

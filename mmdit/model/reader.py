@@ -106,7 +106,11 @@ def _plainly(instruction: str, kind: str) -> str | None:
     named = {of for of, (_, own) in PLAIN_WORDS.items() if any(f" {word} " in said for word in own)}
     if named - {kind}:  # two edits may be asked for, of which a reading would lose one
         return None
+    return None if is_plain(instruction, kind) else PLAIN_WORDS[kind][0]
+
+
+def is_plain(instruction: str, kind: str) -> bool:
+    """Whether a normalised instruction is nothing but a kind's own word and words of asking."""
     plain, own = PLAIN_WORDS[kind]
-    usual = ASKING.union(plain.split())
-    stands = any(f" {word} " in said and usual.issuperset(said.replace(f" {word} ", " ").split()) for word in own)
-    return None if stands else plain
+    said, usual = f" {instruction} ", ASKING.union(plain.split())
+    return any(f" {word} " in said and usual.issuperset(said.replace(f" {word} ", " ").split()) for word in own)

@@ -30,18 +30,22 @@ Estimate = Callable[[Tensor, Tensor, Tensor], EditField]
 estimated of each."""
 
 
-def ensemble(estimate: Estimate, first: EditField, noisy: Tensor, source: Tensor) -> EditField:
+def ensemble(
+    estimate: Estimate, first: EditField, noisy: Tensor, source: Tensor, among: Tensor | None = None
+) -> EditField:
     """The mean of the first view's edit and of those that agree with it, for edits of a part of the picture.
 
     Args:
         first: what ``estimate`` said of the whole batch; returned for edits of the whole picture, and for none. What
-            it copies from the source stays as it is.
+            is laid over it stays as it is.
         noisy, source: (B, 3, height, width).
+        among: (B,) true where more than one view is wanted at all; everywhere by default.
     """
     height, width = source.shape[-2:]
     edited = first.painted().apply(source)
     share = ((edited - source).abs().amax(dim=1) > VISIBLE).float().mean(dim=(1, 2))
-    chosen = ((share > 0) & (share < WHOLE)).nonzero()[:, 0]
+    wanted = (share > 0) & (share < WHOLE)
+    chosen = (wanted if among is None else wanted & among).nonzero()[:, 0]
     if len(chosen) == 0:
         return first
     noisy, source, edited, total = noisy[chosen], source[chosen], edited[chosen], first.painted().of(chosen)

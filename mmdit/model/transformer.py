@@ -20,9 +20,9 @@ from torch.nn import functional
 
 from mmdit.attention.layout import TokenLayout
 from mmdit.model.cross_attention import CrossAttentionBlock
-from mmdit.model.cut_out import CutOutHead
 from mmdit.model.edit_field import EditField, assemble
 from mmdit.model.layers import DoubleStreamBlock, rotary_table, timestep_embedding
+from mmdit.model.object_head import ObjectHead
 
 WORKING_SIZES: tuple[tuple[int, int], ...] = (
     (128, 128), (112, 144), (144, 112), (96, 160), (160, 96), (80, 192), (192, 80),
@@ -52,7 +52,8 @@ class MiniMMDiT(ModelMixin, ConfigMixin, PeftAdapterMixin):
         rotary_theta: base of the rotary frequencies; small, because the grid is.
         change_block: the block after which target tokens must tell whether their patch changes at all.
         attention: "joint", the MMDiT, or "cross", the kind of block that it is compared with.
-        copies: with a `CutOutHead`, so that objects can be copied to another size.
+        drawings: names of the objects that an `ObjectHead` remembers, to find them, add them and put them in another's
+            place; none for a model without one.
     """
 
     _repeated_blocks: ClassVar = ["DoubleStreamBlock", "CrossAttentionBlock"]
@@ -70,7 +71,7 @@ class MiniMMDiT(ModelMixin, ConfigMixin, PeftAdapterMixin):
         rotary_theta: float = 100.0,
         change_block: int = 3,
         attention: str = "joint",
-        copies: bool = False,
+        drawings: tuple[str, ...] = (),
     ) -> None:
         super().__init__()
         if attention not in BLOCKS:
@@ -94,7 +95,7 @@ class MiniMMDiT(ModelMixin, ConfigMixin, PeftAdapterMixin):
         self.norm_out = nn.Linear(channels, 2 * channels)
         self.proj_out = nn.Linear(channels, 4 * pixels + COARSE_CHANNELS)
         self.change_out = nn.Linear(channels, 1)
-        self.cut_out = CutOutHead(channels, patch_size) if copies else None
+        self.object_head = ObjectHead(channels, patch_size, len(drawings)) if drawings else None
         self._initialise()
 
     def _initialise(self) -> None:
@@ -135,7 +136,7 @@ class MiniMMDiT(ModelMixin, ConfigMixin, PeftAdapterMixin):
         text_mask: Tensor,
         timestep: Tensor,
         on_block: Callable[[int, Tensor, Tensor], None] | None = None,
-        find_copies: bool = True,
+        find_objects: bool = True,
     ) -> EditField:
         """Estimate the finished edit.
 
@@ -147,7 +148,7 @@ class MiniMMDiT(ModelMixin, ConfigMixin, PeftAdapterMixin):
             timestep: (B,) in [0, 1]; 1 is pure noise.
             on_block: called after each block with its index, the image tokens (B, target + reference, C) and the
                 text tokens (B, T, C).
-            find_copies: whether to look for what the edit copies, in a model that can.
+            find_objects: whether to look for what is laid over the edit, in a model that can.
         """
         height, width = target.shape[-2:]
         layout = self.layout(text.shape[1], height, width)
@@ -182,9 +183,13 @@ class MiniMMDiT(ModelMixin, ConfigMixin, PeftAdapterMixin):
                 on_block(index, image_tokens, text_tokens)
         target_tokens, reference_tokens = image_tokens.split(layout.streams[0].tokens, dim=1)
         field = self._edit_field(target_tokens, condition, change, height, width)
-        if self.cut_out is None or not find_copies:
+        if self.object_head is None or not find_objects:
             return field
-        return replace(field, cut_out=self.cut_out(target_tokens, reference_tokens, source))
+        found = self.object_head(target_tokens, reference_tokens, text_tokens, text_mask, source)
+        if found is None or self.training:
+            return replace(field, found=found)
+        textures = self.object_head.textures
+        return replace(field, overlays=found.overlays(source, textures, self.config.patch_size))
 
     def _edit_field(
         self, target_tokens: Tensor, condition: Tensor, change: Tensor, height: int, width: int

@@ -18,7 +18,8 @@ from torch import Tensor
 
 from mmdit import images
 from mmdit.catalog import ASSETS, CATALOG
-from mmdit.families.mini import MiniEditor, edit_field
+from mmdit.families.mini import MiniEditor
+from mmdit.families.mini_sampling import edit_field
 from mmdit.training import localisation, sheets
 from mmdit.training.photo_edits import photo_edit
 from mmdit.training.scenes import SceneBatch, Scenes

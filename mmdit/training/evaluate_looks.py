@@ -25,7 +25,8 @@ from torch import Tensor
 
 from mmdit import images
 from mmdit.catalog import ASSETS, CATALOG
-from mmdit.families.mini import MiniEditor, edit_field
+from mmdit.families.mini import MiniEditor
+from mmdit.families.mini_sampling import edit_field
 from mmdit.lora.presets import Presets
 from mmdit.lora.stack import LoraStack, LoraWeight
 from mmdit.training.looks import LOOKS, Look

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mmdit.training.photo_edits import luma, recolour
+from mmdit.model.tint import luma, recolour
 from mmdit.training.wordings.tables import table
 
 THERMAL = ((0.05, 0.0, 0.22), (0.42, 0.0, 0.55), (0.90, 0.16, 0.36), (1.0, 0.58, 0.10), (1.0, 0.97, 0.72))

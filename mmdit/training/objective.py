@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mmdit.model.cut_out import CutOut
 from mmdit.model.edit_field import EditField
-from mmdit.training.plans import BIGGER, SMALLER, UNSAID
+from mmdit.model.object_head import FoundObjects
+from mmdit.training.plans import ANCHOR, BIGGER, SMALLER, UNSAID
 from mmdit.training.scenes import SceneBatch
 from mmdit.training.vocabulary import COLOURS, KINDS, OBJECT_EDITS, OBJECTS, PLACES
 
@@ -18,7 +18,7 @@ VISIBLE_CHANGE = 0.06  # in [−1, 1]: what counts as an edited pixel
 CHANGED_SHARE = 0.05  # of a patch's pixels: from here on it counts as changed
 PURE_NOISE_SHARE = 0.6
 RESIZED = {"bigger": BIGGER, "smaller": SMALLER}  # the kinds that copy an object → the new size over the old
-OUTLINE_WEIGHT = 5.0
+OUTLINE_WEIGHT, COLOUR_WEIGHT = 5.0, 10.0
 SMALLEST_TIMESTEP = 0.5  # below it the weight 1/t² of the velocity loss grows no further
 
 
@@ -55,18 +55,54 @@ def change_loss(field: EditField, scenes: SceneBatch, mask: Tensor) -> Tensor:
     return functional.binary_cross_entropy_with_logits(field.change[told], changed[told].float())
 
 
-def cut_out_loss(cut_out: CutOut, scenes: SceneBatch, mask: Tensor) -> Tensor:
-    """Scalar loss of what an edit copies: whether, and where it does, which pixels and how far."""
-    resized = torch.tensor([kind in RESIZED for kind in scenes.kinds], device=mask.device) & mask.any(dim=1)
-    loss = functional.binary_cross_entropy_with_logits(cut_out.there, resized.float())
-    chosen = resized.nonzero()[:, 0]
-    if len(chosen) == 0:
-        return loss
-    belongs = scenes.masks[chosen, scenes.edited_slot[chosen]][:, None]
-    outline = functional.binary_cross_entropy_with_logits(cut_out.outline[chosen], belongs)
-    factors = torch.tensor([RESIZED[scenes.kinds[index]] for index in chosen.tolist()], device=mask.device)
-    stretch = (cut_out.scale[chosen] / factors).log()
-    return loss + OUTLINE_WEIGHT * outline + stretch.abs().mean()
+def object_loss(found: FoundObjects, scenes: SceneBatch, mask: Tensor) -> Tensor:
+    """Scalar loss of what is laid over an edit: the object that it is about, and what it makes of it.
+
+    Args:
+        mask: (B, T) of the text; samples without an instruction ask for nothing.
+    """
+    told = mask.any(dim=1)
+
+    def asks(*kinds: str) -> Tensor:
+        return torch.tensor([kind in kinds for kind in scenes.kinds], device=mask.device) & told
+
+    recolours, removes, resizes = asks("recolour"), asks("remove"), asks(*RESIZED)
+    replaces, adds = asks("replace"), asks("add")
+    loss = sum(
+        functional.binary_cross_entropy_with_logits(logit, asked.float())
+        for logit, asked in (
+            (found.recolours, recolours), (found.removes, removes), (found.resizes, resizes),
+            (found.replaces, replaces), (found.adds, adds),
+        )
+    )  # fmt: skip
+    named = torch.where(told, scenes.meaning[:, 1], UNSAID)
+    if (named != UNSAID).any():
+        loss = loss + functional.cross_entropy(found.named, named)
+    stands = recolours | removes | resizes | replaces
+    if stands.any():
+        belongs = scenes.masks[stands, scenes.edited_slot[stands]][:, None]
+        loss = loss + OUTLINE_WEIGHT * functional.binary_cross_entropy_with_logits(found.outline[stands], belongs)
+    if recolours.any():
+        colours = torch.tensor(list(COLOURS.values()), device=mask.device)[scenes.meaning[recolours, 3]]
+        loss = loss + COLOUR_WEIGHT * (found.colour[recolours] - colours).abs().mean()
+    if resizes.any():
+        factors = torch.tensor([RESIZED.get(kind, 1.0) for kind in scenes.kinds], device=mask.device)
+        loss = loss + (found.scale / factors).log().abs()[resizes].mean()
+    return loss + _drawing_loss(found, scenes, adds, replaces)
+
+
+def _drawing_loss(found: FoundObjects, scenes: SceneBatch, adds: Tensor, replaces: Tensor) -> Tensor:
+    """Which object is drawn, and where something new stands."""
+    height, width = scenes.source.shape[-2:]
+    jobs, loss = scenes.painted.to(adds.device), found.drawn.new_zeros(())
+    if (adds | replaces).any():
+        loss = loss + functional.cross_entropy(found.drawn[adds | replaces], jobs[adds | replaces, 1])
+    if adds.any():
+        _, _, side, x, y, _, _ = jobs[adds].unbind(dim=1)
+        points = y // ANCHOR * (width // ANCHOR) + x // ANCHOR
+        loss = loss + functional.cross_entropy(found.place[adds], points)
+        loss = loss + (found.side[adds] * min(height, width) / side).log().abs().mean()
+    return loss
 
 
 def visibly_changed(scenes: SceneBatch) -> Tensor:

@@ -1,25 +1,14 @@
-"""The edits that concern a whole photograph, each by its definition, and the recolouring of an object.
+"""The edits that concern a whole photograph, each by its definition.
 
 Pictures here are (…, 3, height, width) in [0, 1]; results are too. Luma L is Rec. 601.
 """
 
 from collections.abc import Callable
 
-import torch
 from torch import Tensor
 
 from mmdit.model.edit_field import soften
-
-
-def luma(picture: Tensor) -> Tensor:
-    """Rec. 601 luma, (…, 1, height, width)."""
-    red, green, blue = picture.unbind(dim=-3)
-    return (0.299 * red + 0.587 * green + 0.114 * blue).unsqueeze(-3)
-
-
-def recolour(luminance: Tensor, colour: Tensor) -> Tensor:
-    """Tint by a colour c, keeping light and shade: c · 2L where L < ½, else c + (1 − c)(2L − 1)."""
-    return torch.where(luminance < 0.5, colour * 2 * luminance, colour + (1 - colour) * (2 * luminance - 1))
+from mmdit.model.tint import luma
 
 
 def _scale_channels(red: float, green: float, blue: float) -> Callable[[Tensor], Tensor]:

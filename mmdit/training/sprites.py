@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mmdit.training.photo_edits import luma, recolour
+from mmdit.model.tint import luma, recolour
 from mmdit.training.vocabulary import COLOURS
 
 SIZES = (14, 84)

@@ -22,21 +22,23 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from mmdit.catalog import CATALOG
+from mmdit.model.object_head import LEVELS
 from mmdit.model.text import MAX_TOKENS, TextEncoder
 from mmdit.model.transformer import MiniMMDiT
+from mmdit.training.drawings import learn_drawings
 from mmdit.training.muon import Muon
-from mmdit.training.objective import RESIZED, Probe, change_loss, cut_out_loss, draw_timesteps, edit_loss
+from mmdit.training.objective import Probe, change_loss, draw_timesteps, edit_loss, object_loss
 from mmdit.training.scenes import KIND_SHARES, SceneBatch, Scenes
-from mmdit.training.vocabulary import PHOTO_EDITS
+from mmdit.training.vocabulary import OBJECTS, PHOTO_EDITS
 
-ASKED_WEIGHT, CHANGE_WEIGHT, COPIED_WEIGHT = 0.02, 0.1, 0.05
+ASKED_WEIGHT, CHANGE_WEIGHT, OVERLAID_WEIGHT = 0.02, 0.1, 0.02
 READING_SIZE, READING_BATCH, READING_WEIGHT = (32, 32), 64, 0.3
 """Each step also sees as many small pictures, which only edits of the whole picture and nonsense are asked of: the
 wordings of those are many, a small picture shows as well as a large one what they mean, and costs a sixth."""
 READING_KINDS = (*PHOTO_EDITS, "nonsense")
-RESIZED_SHARE = 0.7
-"""Of the samples of a run that trains nothing but what is copied, the share of edits that copy."""
-CUT_OUT = "cut_out"  # the transformer's module
+OVERLAID_KINDS, OVERLAID_SHARE = ("recolour", "remove", "replace", "add", "bigger", "smaller"), 0.8
+"""Of the samples of a run that trains nothing but what is laid over edits, the share of those kinds."""
+OBJECT_HEAD = "object_head"  # the transformer's module
 SIZES = {"small": (192, 4), "mini": (240, 6), "large": (768, 16)}
 """Name → channels and layers: for comparisons, what ships, what a large GPU is for."""
 TEXT_NOISE = 0.4  # largest standard deviation of the noise on text features, whose own is 1
@@ -63,7 +65,7 @@ class TrainingConfig:
         save_every: seconds between saved states.
         channels, layers: size of the model.
         attention: "joint", or "cross" to train what the MMDiT is compared with.
-        only: "cut_out" to train nothing but how objects are copied, with the other weights as they are.
+        only: "object_head" to train nothing but what is laid over edits, with the other weights as they are.
     """
 
     data: Path
@@ -137,12 +139,13 @@ class Trainer:
         torch.manual_seed(config.seed)
         self.model = MiniMMDiT(
             channels=config.channels, layers=config.layers, heads=config.channels // 48,
-            attention=config.attention, copies=True,
+            attention=config.attention, drawings=tuple(OBJECTS),
         )  # fmt: skip
         if config.start_from is not None:
             _start_from(self.model, config.start_from)
         if config.only:
             self.model.requires_grad_(False).get_submodule(config.only).requires_grad_(True)
+        self.model.object_head.drawings.requires_grad_(False)  # see `learn_drawings`
         self.model.to(config.device)
         self.averaged = {name: value.clone() for name, value in self.model.state_dict().items()}
         matrices, others = [], []
@@ -184,8 +187,8 @@ class Trainer:
         for name, optimizer in self.optimizers.items():
             optimizer.param_groups[0]["lr"] = self.peak_rates[name] * config.rate(self.step)
 
-        if config.only == CUT_OUT:
-            edit = self._backward(self.scenes.batch(self.step, config.batch, kinds=self._copying(chance)), draw, 1.0)
+        if config.only == OBJECT_HEAD:
+            edit = self._backward(self.scenes.batch(self.step, config.batch, kinds=self._overlaid(chance)), draw, 1.0)
         else:
             edit = self._backward(self.scenes.batch(self.step, config.batch), draw, weight=1.0)
             kinds = chance.choices(READING_KINDS, k=READING_BATCH)
@@ -199,10 +202,16 @@ class Trainer:
         self._average()
         return edit
 
-    def _copying(self, chance: random.Random) -> list[str]:
-        """The kinds of a batch in which most edits copy."""
+    def learn_drawings(self) -> None:
+        """Give the model its drawings; they are fitted at once and change no loss."""
+        levels = LEVELS * learn_drawings(self.scenes)
+        self.model.object_head.drawings.data.copy_(levels)
+        self.averaged[f"{OBJECT_HEAD}.drawings"].copy_(levels)
+
+    def _overlaid(self, chance: random.Random) -> list[str]:
+        """The kinds of a batch in which most edits lay something over the picture."""
         others = chance.choices(list(KIND_SHARES), weights=list(KIND_SHARES.values()), k=self.config.batch)
-        return [chance.choice(list(RESIZED)) if chance.random() < RESIZED_SHARE else other for other in others]
+        return [chance.choice(OVERLAID_KINDS) if chance.random() < OVERLAID_SHARE else other for other in others]
 
     def _backward(self, scenes: SceneBatch, draw: torch.Generator, weight: float) -> float:
         """Add a batch's gradients, times ``weight``; returns the loss of the edits alone, or what is trained alone."""
@@ -212,7 +221,8 @@ class Trainer:
         text = text + (strength * torch.randn(text.shape, generator=draw)).to(text.device)
         withheld = torch.rand(size, generator=draw) < config.unconditional_share
         mask = mask & ~withheld[:, None].to(mask.device)
-        timestep = draw_timesteps(size, draw).to(config.device)
+        # Overlays are decided in the first step, when there is nothing but noise.
+        timestep = (torch.ones(size) if config.only else draw_timesteps(size, draw)).to(config.device)
         noise = torch.randn(scenes.target.shape, generator=draw).to(config.device)
 
         half = config.precision == "bfloat16"
@@ -224,14 +234,14 @@ class Trainer:
                 noisy, scenes.source, text, mask, timestep,
                 on_block=lambda index, _, text_tokens: text_after.update({index: text_tokens}),
             )  # fmt: skip
-            loss = copied = cut_out_loss(field.cut_out, scenes, mask)
-            if config.only != CUT_OUT:
-                edit = edit_loss(field.painted().apply(scenes.source), scenes, timestep).mean()
+            loss = overlaid = object_loss(field.found, scenes, mask)
+            if config.only != OBJECT_HEAD:
+                edit = edit_loss(field.apply(scenes.source), scenes, timestep).mean()
                 asked = self.probe.loss(text_after[min(Probe.BLOCK, max(text_after))], scenes, mask)
                 loss = edit + ASKED_WEIGHT * asked + CHANGE_WEIGHT * change_loss(field, scenes, mask)
-                loss = loss + COPIED_WEIGHT * copied
+                loss = loss + OVERLAID_WEIGHT * overlaid
         (weight * loss).backward()
-        return (copied if config.only == CUT_OUT else edit).item()
+        return (overlaid if config.only == OBJECT_HEAD else edit).item()
 
     @torch.no_grad()
     def _average(self) -> None:
@@ -279,9 +289,9 @@ class Trainer:
 
 
 def _start_from(model: MiniMMDiT, folder: Path) -> None:
-    """Take over a transformer's weights; one that copies nothing leaves what copies as it is."""
+    """Take over a transformer's weights; one that lays nothing over its edits leaves what does as it is."""
     weights = MiniMMDiT.from_pretrained(folder, torch_dtype=torch.float32).state_dict()
-    own = {name: value for name, value in model.state_dict().items() if name.startswith(f"{CUT_OUT}.")}
+    own = {name: value for name, value in model.state_dict().items() if name.startswith(f"{OBJECT_HEAD}.")}
     model.load_state_dict(own | weights)
 
 
@@ -304,6 +314,8 @@ def train(config: TrainingConfig) -> None:
         if json.loads(written.read_text()) != described:
             raise ValueError(f"{config.out} holds a run with other settings ({written}); use another --out")
         print(f"resuming at step {trainer.step} of {config.steps}", flush=True)
+    else:
+        trainer.learn_drawings()
     written.write_text(json.dumps(described, indent=2))
 
     started, first, saved, shown, losses = time.monotonic(), trainer.step, time.monotonic(), 0.0, []

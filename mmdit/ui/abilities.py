@@ -4,12 +4,16 @@ from mmdit.training.vocabulary import COLOURS, OBJECTS, PHOTO_EDITS, PLACES
 from mmdit.ui.language import say
 
 WHOLE = "*“make it black and white”, “turn it into night”*"
+SEVERAL = "*“remove the dog and make it sepia”*"
+SECOND = "*“put the cat of the second picture on the left”*"
 ONE = "*“make the cat blue”, “replace the dog with a robot”, “add a star at the top left”*"
 
 
 def text() -> str:
     """As Markdown, in the language of the page."""
     edits = say("give it another colour, remove it, replace it, add one, make it bigger or smaller.")
+    several = say("one after the other, where each is plainly worded.")
+    second = say("under Options, a picture whose object is put into the first.")
     limits = say(
         "this is a very small model. It learnt objects as emoji-like drawings, so it seldom finds real animals or "
         "things in a photo, and it draws what it adds at low resolution. It knows no faces, no text and no styles. "
@@ -20,6 +24,10 @@ def text() -> str:
 **{say("Edit the whole photo:")}** {", ".join(PHOTO_EDITS)}. {WHOLE}
 
 **{say("Edit one object:")}** {edits} {ONE}
+
+**{say("Several edits at once:")}** {several} {SEVERAL}
+
+**{say("A second picture:")}** {second} {SECOND}
 
 **{say("Objects it knows:")}** {", ".join(OBJECTS)}.
 

@@ -1,0 +1,148 @@
+"""The sampler's run of the embedded editor: from a working picture and an encoded instruction to the edit.
+
+What is laid over the picture is decided in the first step, and so is what is painted where it takes an object away.
+Knows nothing of files, sizes or words beyond the names of objects.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from mmdit.model.edit_field import EditField
+from mmdit.model.inpainting import continued
+from mmdit.model.object_head import UNKNOWN
+from mmdit.model.overlay import Overlay
+from mmdit.model.sampling import Solver, sample
+from mmdit.model.self_ensemble import Estimate, ensemble
+from mmdit.model.text import TextEncoder, TextFeatures
+from mmdit.model.transformer import MiniMMDiT
+
+
+@dataclass(frozen=True)
+class LastStep:
+    """The sampler's last estimate, and how to make it of other views.
+
+    Args:
+        field: what the model estimated.
+        noisy: what it estimated it from.
+        estimate: see `mmdit.model.self_ensemble`.
+        beneath: what overlays leave to be painted.
+    """
+
+    field: EditField
+    noisy: Tensor
+    estimate: Estimate
+    beneath: "Beneath"
+
+    def refined(self, working: Tensor) -> EditField:
+        """The edit of ``working``, from several views of it; beneath overlays, the picture without the object."""
+        covered = torch.zeros(len(working), dtype=torch.bool, device=working.device)
+        for overlay in self.field.overlays:
+            covered |= overlay.shown
+        field = ensemble(self.estimate, self.field, self.noisy, working, ~covered)
+        if len(self.beneath.chosen):
+            field = field.replaced(self.beneath.chosen, self.beneath.painted(working))
+        return field.beside_overlays()
+
+
+@dataclass(frozen=True)
+class Beneath:
+    """The picture without an object, for the samples in which an overlay leaves its place to be painted.
+
+    Args:
+        chosen: (N,) their numbers in the batch.
+        outline: (N, 1, height, width) logit of the object.
+        noise: (N, 3, height, width) what it is estimated from.
+        estimate: see `mmdit.model.self_ensemble`.
+    """
+
+    chosen: Tensor
+    outline: Tensor
+    noise: Tensor
+    estimate: Estimate
+
+    def painted(self, working: Tensor) -> EditField:
+        """From several views."""
+        source, everything = working[self.chosen], torch.arange(len(self.chosen), device=working.device)
+        first = self.estimate(self.noise, source, everything)
+        return continued(ensemble(self.estimate, first, self.noise, source), source, self.outline)
+
+
+def edit_field(
+    transformer: MiniMMDiT,
+    text_encoder: TextEncoder,
+    working: Tensor,
+    text: TextFeatures,
+    *,
+    steps: int,
+    guidance: float = 1.0,
+    seeds: list[int],
+    solver: Solver = "dpm++2m",
+    on_step: Callable[[int, Tensor], None] | None = None,
+) -> EditField:
+    """Sample the edits of a batch of working pictures, (B, 3, height, width), one seed each."""
+    return sampled(
+        transformer, text_encoder, working, text,
+        steps=steps, guidance=guidance, seeds=seeds, solver=solver, on_step=on_step,
+    ).refined(working)  # fmt: skip
+
+
+@torch.inference_mode()
+def sampled(
+    transformer: MiniMMDiT,
+    text_encoder: TextEncoder,
+    working: Tensor,
+    text: TextFeatures,
+    *,
+    steps: int,
+    guidance: float,
+    seeds: list[int],
+    solver: Solver = "dpm++2m",
+    on_step: Callable[[int, Tensor], None] | None = None,
+) -> LastStep:
+    """The sampler's run, of the one view; arguments as for `edit_field`."""
+    noise = torch.cat([
+        torch.randn(working.shape[1:], generator=torch.Generator().manual_seed(seed))[None] for seed in seeds
+    ]).to(working.device)  # fmt: skip
+    unconditional = () if guidance == 1.0 else (text_encoder.encode([""] * len(seeds)).to(working.device),)
+    everything, found = torch.arange(len(seeds), device=working.device), list[LastStep]()
+
+    @torch.inference_mode()
+    def seen(
+        noisy: Tensor, source: Tensor, chosen: Tensor, texts: tuple[TextFeatures, ...], timestep: float,
+        find_objects: bool = False,
+    ) -> EditField:  # fmt: skip
+        moment = torch.full((len(source),), timestep, device=source.device)
+        fields = [
+            transformer(
+                noisy, source, said.features[chosen], said.mask[chosen], timestep=moment, find_objects=find_objects
+            ).confined()
+            for said in texts
+        ]
+        return fields[0] if len(fields) == 1 else fields[1].mix(fields[0], guidance)
+
+    def beneath(overlays: tuple[Overlay, ...]) -> Beneath:
+        """What overlays leave is painted as what the picture shows when the object is removed."""
+        names, outline = torch.full_like(everything, UNKNOWN), torch.zeros_like(working[:, :1])
+        for overlay in overlays:
+            names = torch.where(overlay.shown, overlay.leaves, names)
+            outline = torch.where(overlay.shown[:, None, None, None], overlay.outline, outline)
+        chosen = (names != UNKNOWN).nonzero()[:, 0]
+        requests = [f"remove the {transformer.config.drawings[name]}" for name in names[chosen].tolist()]
+        said = text_encoder.encode(requests or [""]).to(working.device)
+        return Beneath(chosen, outline[chosen], noise[chosen], partial(seen, texts=(said,), timestep=1.0))
+
+    def estimate(noisy: Tensor, timestep: float) -> Tensor:
+        texts = (text, *unconditional)
+        field = seen(noisy, working, everything, texts, timestep, find_objects=not found)
+        if found:  # what is laid over it follows from the source and the words, not from what was painted meanwhile
+            field = replace(field, overlays=found[0].field.overlays)
+        left = found[0].beneath if found else beneath(field.overlays)
+        found[:] = [LastStep(field, noisy, partial(seen, texts=texts, timestep=timestep), left)]
+        return field.beside_overlays().apply(working).clamp(-1, 1)
+
+    sample(estimate, noise, steps, solver, on_step)
+    return found[0]

@@ -1,0 +1,40 @@
+"""An object that is taken out of the picture: an overlay that covers nothing, and leaves its place to be painted.
+
+Axes: B batch.
+"""
+
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from mmdit.model.overlay import grown
+
+
+@dataclass(frozen=True)
+class Removal:
+    """
+    Args:
+        shown: (B,) whether an object is removed.
+        outline: (B, 1, height, width) logit that a pixel of the source belongs to it.
+        leaves: (B,) see `Overlay.leaves`.
+    """
+
+    shown: Tensor
+    outline: Tensor
+    leaves: Tensor
+
+    def over(self, picture: Tensor, source: Tensor) -> Tensor:
+        """See `Overlay.over`: the picture as it is."""
+        return picture
+
+    def uncovered(self) -> Tensor:
+        """See `Overlay.uncovered`."""
+        return grown(self.outline, self.shown)
+
+    def where(self, expected: Tensor) -> "Removal":
+        """See `Overlay.where`."""
+        return replace(self, shown=self.shown & expected)
+
+    def of(self, chosen: Tensor) -> "Removal":
+        """See `Overlay.of`."""
+        return Removal(self.shown[chosen], self.outline[chosen], self.leaves[chosen])

@@ -1,0 +1,94 @@
+"""Instructions that ask for several edits: where they are cut, and what becomes of the parts."""
+
+import random
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from mmdit import images
+from mmdit.attention.spec import RecordSpec
+from mmdit.catalog import CATALOG
+from mmdit.editor import EditRequest
+from mmdit.load import load_editor
+from mmdit.model.lexicon import LEXICON_FILE, Lexicon
+from mmdit.model.several import parts
+from mmdit.training.photo_edits import photo_edit
+from mmdit.training.reader import requests
+from mmdit.training.vocabulary import COLOURS, OBJECT_EDITS, OBJECTS, PHOTO_EDITS, PLACES
+from mmdit.training.wordings import SPLITS, instruction
+
+
+@pytest.fixture(scope="module")
+def lexicon() -> Lexicon:
+    return Lexicon.from_file(CATALOG["mini"].source / "text_encoder" / LEXICON_FILE)
+
+
+@pytest.mark.parametrize(
+    ("instruction", "expected"),
+    [
+        ("remove the dog and make it black and white", ["remove the dog", "make it black and white"]),
+        ("Remove the dog, then make it sepia.", ["Remove the dog", "make it sepia."]),
+        ("make it brighter and blur it", ["make it brighter", "blur it"]),
+        ("add a dog and make it sepia", ["add a dog", "make it sepia"]),
+        ("make the cat blue. Enlarge the star; invert it", ["make the cat blue", "Enlarge the star", "invert it"]),
+        ("remove the moon and add a star at the top", ["remove the moon", "add a star at the top"]),
+    ],
+)
+def test_plain_requests_are_told_apart(lexicon: Lexicon, instruction: str, expected: list[str]) -> None:
+    assert parts(instruction, lexicon) == expected
+
+
+@pytest.mark.parametrize(
+    "instruction",
+    [
+        "make it black and white", "make it light and airy", "delete the car, add a house", "?!", "", "blur it.",
+        "remove the cat and the dog", "make the cat blue and the dog red", "put a cat and a dog on the left",
+        "make it brighter and darker", "remove the dog and thank you", "sepia, but not too much",
+    ],
+)  # fmt: skip
+def test_what_may_be_one_request_stays_whole(lexicon: Lexicon, instruction: str) -> None:
+    assert parts(instruction, lexicon) == [instruction]
+
+
+def test_hardly_any_single_request_is_cut(lexicon: Lexicon) -> None:
+    assert all(parts(sentence, lexicon) == [sentence] for _, _, sentence in requests())
+    draw, single = random.Random(0), []
+    for split in SPLITS:
+        for kind in (*OBJECT_EDITS, *PHOTO_EDITS):
+            for _ in range(100):
+                name, replacement = draw.sample(list(OBJECTS), 2)
+                single.append(
+                    instruction(
+                        kind, draw, name=name, colour=draw.choice(list(COLOURS)), replacement=replacement,
+                        place=draw.choice(PLACES), split=split,
+                    )
+                )  # fmt: skip
+    cut = [sentence for sentence in single if parts(sentence, lexicon) != [sentence]]
+    assert len(cut) <= 0.001 * len(single), cut
+
+
+def test_the_edits_are_those_that_one_would_make_one_by_one() -> None:
+    editor = load_editor("mini", device="cpu")
+    draw = np.random.default_rng(0)
+    picture = Image.fromarray(draw.integers(60, 200, (96, 128, 3), dtype=np.uint8))
+    steps: list[tuple[int, int]] = []
+    result = editor.edit(
+        EditRequest([picture], "make it sepia and invert it", seed=1, steps=2, record=RecordSpec()),
+        on_step=lambda progress: steps.append((progress.step, progress.steps)),
+    )
+    first = editor.edit(EditRequest([picture], "make it sepia", seed=1, steps=2))
+    second = editor.edit(EditRequest([first.image], "invert it", seed=1, steps=2))
+    assert result.image.tobytes() == second.image.tobytes()
+    assert result.warnings == (
+        "Made as 2 edits: “make it sepia”, then “invert it”.", "The maps are those of “make it sepia”.",
+    )  # fmt: skip
+    assert result.maps.words == ("make", "it", "sepia")
+    assert [step for step in steps if step[0]] == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    given = (images.to_tensor(picture)[0] + 1) / 2
+    truth = photo_edit("invert", photo_edit("sepia", given))
+    error = ((images.to_tensor(result.image)[0] + 1) / 2 - truth).square().mean()
+    assert -10 * torch.log10(error) > 32
+    literal = editor.edit(EditRequest([picture], "make it sepia and invert it", seed=1, literally=True))
+    assert not any("Made as" in warning for warning in literal.warnings)
