@@ -27,7 +27,10 @@ PIXEL_CHANNELS, EDGE_CHANNELS = 4, 24
 DRAWING_SIDE = 40
 LEVELS = 255
 RASTER = 2  # places along a patch's side at which something new can stand
-SURE = 0.5  # probability of a name from which it counts
+SURE, POSSIBLE, CANDIDATES = 0.5, 0.02, 3
+"""Probability of a name from which it counts by itself, and if its drawing fits, of so many names."""
+ALIKE, SHAPED = 0.5, 0.7
+"""Share of a drawing's pixels that have the picture's colours, and its overlap with the outline, from which it fits."""
 UNKNOWN = -1
 STANDING = ("recolours", "removes", "resizes", "replaces")
 ASKED = (*STANDING, "adds")
@@ -70,31 +73,43 @@ class FoundObjects:
         """
         height, width = source.shape[-2:]
         asked = self._asked()
-        seen = (self.outline > 0).flatten(1).any(dim=1)
-        sure, named = self.named.softmax(dim=-1).max(dim=-1)
-        named = torch.where(seen & ~asked["adds"], named, UNKNOWN)
         outline, centre, squares = self.outline.clone(), middle(self.outline), dict[int, Square]()
+        named = torch.full_like(self.outline[:, 0, 0, 0], UNKNOWN, dtype=torch.long)
+        seen = (self.outline > 0).flatten(1).any(dim=1)
         for index in (torch.stack([asked[kind] for kind in STANDING]).any(dim=0) & seen).nonzero()[:, 0].tolist():
-            texture, picture = textures[named[index]], source[index]
-            square = registration.find(texture, picture, outline[index, 0].sigmoid())
-            edges = registration.visible(texture, square, picture)
-            if edges is not None:
+            found = self._recognised(index, source[index], textures)
+            if found is not None:
+                named[index], squares[index], edges = found
                 outline[index, 0] = torch.logit(edges, EDGE)
-            elif sure[index] < SURE:
-                named[index] = UNKNOWN
-                continue
-            squares[index] = square
-            centre[index] = square.centre(height, width).to(centre)
+                centre[index] = squares[index].centre(height, width).to(centre)
         known = named != UNKNOWN
         for index in asked["adds"].nonzero()[:, 0].tolist():
             squares[index] = self._free_square(index, height, width, patch_size)
             outline[index] = -torch.inf  # it takes nothing's place
         return (
-            Tint(asked["recolours"] & seen, outline, self.colour),
+            Tint(asked["recolours"] & known, outline, self.colour),
             Removal(asked["removes"] & known, outline, named),
             CutOut(asked["resizes"] & known, outline, self.scale, centre, named),
             self._drawing(asked["adds"] | asked["replaces"] & known, squares, outline, textures, named),
         )
+
+    def _recognised(self, index: int, picture: Tensor, textures: Tensor) -> tuple[int, Square, Tensor] | None:
+        """One sample's object, its place and edges: of the likely names the first whose drawing fits by its colours,
+        else the likeliest if it is sure and fits by its shape; None where none does.
+        """
+        outline = self.outline[index, 0].sigmoid()
+        sure, names = self.named[index].softmax(dim=-1).topk(min(CANDIDATES, len(textures)))
+        shaped: tuple[int, Square, Tensor] | None = None
+        for probability, name in zip(sure.tolist(), names.tolist(), strict=True):
+            if probability < POSSIBLE:
+                break
+            square = registration.find(textures[name], picture, outline)
+            sight = registration.compare(textures[name], square, picture, outline)
+            if sight.alike >= ALIKE:
+                return name, square, sight.edges
+            if shaped is None and probability >= SURE and sight.overlap >= SHAPED:
+                shaped = name, square, outline
+        return shaped
 
     def _asked(self) -> dict[str, Tensor]:
         """Kind of edit → (B,) whether it is asked for; at most one of each sample."""

@@ -18,8 +18,9 @@ from torch.nn import functional
 SHIFT = 6  # pixels to either side of the outline's middle
 NARROWER, WIDER = 0.9, 1.3  # sides over what the outline tells, which is too small where something covers the object
 OUTLINE_WEIGHT = 1.0
-OPAQUE, ALIKE, MOSTLY = 0.9, 0.2, 0.5
-"""The opacity of pixels that are compared, how far their colours may be apart, and the share that must be alike."""
+GAP = 3  # pixels within which pieces of an outline belong together
+OPAQUE, ALIKE = 0.9, 0.2
+"""The opacity of pixels that are compared, and how far their colours may be apart."""
 
 
 @dataclass(frozen=True)
@@ -54,56 +55,80 @@ def find(texture: Tensor, picture: Tensor, outline: Tensor) -> Square:
         outline: (height, width), how far a pixel belongs to the object, in [0, 1]; above ½ somewhere.
     """
     left, top, width, height = _extent(_largest(outline > 0.5))
-    _, _, drawn_width, drawn_height = _extent(texture[3] > 0.5)
-    likely = texture.shape[-1] * max(width / drawn_width, height / drawn_height)
-    sides = range(max(2, round(NARROWER * likely)), max(3, round(WIDER * likely)) + 1)
+    drawn_left, drawn_top, drawn_width, drawn_height = _extent(texture[3] > 0.5)
+    own = texture.shape[-1]
+    likely = own * max(width / drawn_width, height / drawn_height)
     x, y = round(left + width / 2), round(top + height / 2)
+    candidates = []
+    for side in range(max(2, round(NARROWER * likely)), max(3, round(WIDER * likely)) + 1):
+        for flipped in (False, True):
+            across = (drawn_left + drawn_width / 2) / own
+            middle = (1 - across if flipped else across, (drawn_top + drawn_height / 2) / own)
+            candidates.append(_Candidate(side, flipped, round(middle[0] * side), round(middle[1] * side)))
 
-    reach = sides[-1] // 2 + SHIFT
+    reach = max(max(one.x, one.y, one.side - one.x, one.side - one.y) for one in candidates)
     seen = torch.cat([(picture + 1) / 2, outline[None], torch.ones_like(outline[None])])
-    margins = (
-        reach - x,
-        x + reach - seen.shape[2] + sides[-1] % 2,
-        reach - y,
-        y + reach - seen.shape[1] + sides[-1] % 2,
-    )
-    around = functional.pad(seen, margins)[None]
-    candidates = [(side, flipped) for side in sides for flipped in (False, True)]
-    differs = _difference(_drawn(texture, candidates), around)
-    best = int(differs.flatten().argmin())
-    candidate, place = divmod(best, differs[0].numel())
+    room = reach + SHIFT
+    around = functional.pad(seen, (room - x, x + room - seen.shape[2], room - y, y + room - seen.shape[1]))[None]
+    differs = _difference(_drawn(texture, candidates, reach), around)
+    best, place = divmod(int(differs.flatten().argmin()), differs[0].numel())
     row, column = divmod(place, differs.shape[2])
-    side, flipped = candidates[candidate]
-    return Square.about(x + column - SHIFT, y + row - SHIFT, side, flipped)
+    one = candidates[best]
+    return Square(one.side, x + column - SHIFT - one.x, y + row - SHIFT - one.y, one.flipped)
 
 
-def visible(texture: Tensor, square: Square, picture: Tensor) -> Tensor | None:
-    """(height, width) in [0, 1]: what is seen of the drawing, by its own edges; nothing where something covers it. None
-    where the picture shows something else, such as the object in another colour.
+@dataclass(frozen=True)
+class _Candidate:
+    """A side, a direction, and where in its square the middle of what is drawn lies."""
+
+    side: int
+    flipped: bool
+    x: int
+    y: int
+
+
+@dataclass(frozen=True)
+class Sight:
+    """How a drawing fits to what is there.
 
     Args:
-        texture, picture: see `find`.
+        alike: share of its opaque pixels in which the picture has its colours.
+        overlap: of its opaque pixels and the outline's, intersection over union.
+        edges: (height, width) how far a pixel belongs to the object: by the drawing where it has the picture's
+            colours, by the outline where it has others, as where something covers it.
     """
-    height, width = picture.shape[-2:]
-    drawn = torch.zeros(4, height + 2 * square.side, width + 2 * square.side, device=picture.device)
-    here = _drawn(texture, [(square.side, square.flipped)])[0]
-    top, left = square.top + square.side, square.left + square.side
-    if min(top, left) < 0 or top > height + square.side or left > width + square.side:
-        return None
-    drawn[:, top : top + square.side, left : left + square.side] = here
-    drawn = drawn[:, square.side : -square.side, square.side : -square.side]
+
+    alike: float
+    overlap: float
+    edges: Tensor
+
+
+def compare(texture: Tensor, square: Square, picture: Tensor, outline: Tensor) -> Sight:
+    """Arguments as for `find`, and the square that it found."""
+    drawn = _pasted(texture, square, *outline.shape)
     opaque = drawn[3] > OPAQUE
     alike = opaque & ((drawn[:3] - (picture + 1) / 2).abs().amax(dim=0) < ALIKE)
-    if opaque.sum() == 0 or alike.sum() < MOSTLY * opaque.sum():
-        return None
-    # A pixel is covered if most of the drawing's around it are: single ones differ by how they were drawn.
+    # A pixel counts as alike if most around it are: single ones differ by how they were drawn.
     near = [functional.avg_pool2d(some.float()[None, None], 5, 1, 2)[0, 0] for some in (alike, opaque)]
-    return drawn[3] * (near[0] >= near[1] / 2)
+    edges = torch.where(near[0] >= near[1] / 2, drawn[3], outline)
+    inside, shape = outline > 0.5, drawn[3] > 0.5
+    overlap = (inside & shape).sum() / (inside | shape).sum().clamp_min(1)
+    return Sight(float(alike.sum() / opaque.sum().clamp_min(1)), float(overlap), edges)
+
+
+def _pasted(texture: Tensor, square: Square, height: int, width: int) -> Tensor:
+    """(4, height, width): the drawing alone, in an empty picture."""
+    side = square.side
+    room = torch.zeros(4, height + 2 * side, width + 2 * side, device=texture.device)
+    top, left = (min(max(edge + side, 0), most + side) for edge, most in ((square.top, height), (square.left, width)))
+    room[:, top : top + side, left : left + side] = _at_side(texture, side, square.flipped)
+    return room[:, side : side + height, side : side + width]
 
 
 def _largest(inside: Tensor) -> Tensor:
-    """The largest connected piece of what is true."""
-    pieces = label(inside.cpu().numpy(), connectivity=2)
+    """The largest piece of what is true; what lies a few pixels apart is one piece."""
+    joined = functional.max_pool2d(inside.float()[None, None], 2 * GAP + 1, 1, GAP)[0, 0] > 0
+    pieces = label(joined.cpu().numpy(), connectivity=2) * inside.cpu().numpy()
     sizes = np.bincount(pieces.flatten())
     return torch.from_numpy(pieces == sizes[1:].argmax() + 1).to(inside.device)
 
@@ -115,14 +140,18 @@ def _extent(inside: Tensor) -> tuple[int, int, int, int]:
     return left, top, int(columns[-1]) + 1 - left, int(rows[-1]) + 1 - top
 
 
-def _drawn(texture: Tensor, candidates: list[tuple[int, bool]]) -> Tensor:
-    """(N, 4, T, T), each candidate about the middle pixel of a canvas."""
-    largest = max(side for side, _ in candidates)
-    canvas = texture.new_zeros(len(candidates), 4, largest, largest)
-    for number, (side, flipped) in enumerate(candidates):
-        drawn = functional.interpolate(texture[None], (side, side), mode="bicubic", antialias=True)[0].clamp(0, 1)
-        start = largest // 2 - side // 2
-        canvas[number, :, start : start + side, start : start + side] = drawn.flip(-1) if flipped else drawn
+def _at_side(texture: Tensor, side: int, flipped: bool) -> Tensor:
+    """(4, side, side)."""
+    drawn = functional.interpolate(texture[None], (side, side), mode="bicubic", antialias=True)[0].clamp(0, 1)
+    return drawn.flip(-1) if flipped else drawn
+
+
+def _drawn(texture: Tensor, candidates: list[_Candidate], reach: int) -> Tensor:
+    """(N, 4, T, T), T = 2 · reach: each candidate with the middle of what is drawn in the middle of a canvas."""
+    canvas = texture.new_zeros(len(candidates), 4, 2 * reach, 2 * reach)
+    for number, one in enumerate(candidates):
+        top, left = reach - one.y, reach - one.x
+        canvas[number, :, top : top + one.side, left : left + one.side] = _at_side(texture, one.side, one.flipped)
     return canvas
 
 
