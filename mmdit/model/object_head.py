@@ -14,11 +14,10 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mmdit.model import registration
 from mmdit.model.cut_out import CutOut, middle
 from mmdit.model.drawing import Drawing
 from mmdit.model.overlay import Overlay, middles
-from mmdit.model.registration import Square
+from mmdit.model.registration import FAR, NEAR, Sight, Square, compare, find
 from mmdit.model.removal import Removal
 from mmdit.model.tint import Tint
 
@@ -29,8 +28,9 @@ LEVELS = 255
 RASTER = 2  # places along a patch's side at which something new can stand
 SURE, POSSIBLE, CANDIDATES = 0.5, 0.02, 3
 """Probability of a name from which it counts by itself, and if its drawing fits, of so many names."""
-ALIKE, SHAPED = 0.5, 0.7
-"""Share of a drawing's pixels that have the picture's colours, and its overlap with the outline, from which it fits."""
+ALIKE, WELL, SHAPED = 0.5, 0.9, 0.7
+"""Share of a drawing's pixels that have the picture's colours from which it fits, and fits well; the overlap with the
+outline from which it does without."""
 UNKNOWN = -1
 STANDING = ("recolours", "removes", "resizes", "replaces")
 ASKED = (*STANDING, "adds")
@@ -94,22 +94,21 @@ class FoundObjects:
         )
 
     def _recognised(self, index: int, picture: Tensor, textures: Tensor) -> tuple[int, Square, Tensor] | None:
-        """One sample's object, its place and edges: of the likely names the first whose drawing fits by its colours,
-        else the likeliest if it is sure and fits by its shape; None where none does.
+        """One sample's object, its place and edges: the likely name whose drawing fits best by its colours, else the
+        likeliest if it is sure and fits by its shape; None where none does.
         """
         outline = self.outline[index, 0].sigmoid()
         sure, names = self.named[index].softmax(dim=-1).topk(min(CANDIDATES, len(textures)))
-        shaped: tuple[int, Square, Tensor] | None = None
+        best, fits = None, ALIKE
         for probability, name in zip(sure.tolist(), names.tolist(), strict=True):
-            if probability < POSSIBLE:
+            if probability < POSSIBLE or fits >= WELL:
                 break
-            square = registration.find(textures[name], picture, outline)
-            sight = registration.compare(textures[name], square, picture, outline)
-            if sight.alike >= ALIKE:
-                return name, square, sight.edges
-            if shaped is None and probability >= SURE and sight.overlap >= SHAPED:
-                shaped = name, square, outline
-        return shaped
+            square, sight = _sighted(textures[name], picture, outline)
+            if sight.alike >= fits:
+                best, fits = (name, square, sight.edges), sight.alike
+            elif best is None and probability >= SURE and sight.overlap >= SHAPED:
+                best = name, square, outline
+        return best
 
     def _asked(self) -> dict[str, Tensor]:
         """Kind of edit → (B,) whether it is asked for; at most one of each sample."""
@@ -135,6 +134,17 @@ class FoundObjects:
         row, column = divmod(int(self.place[index].argmax()), columns)
         step = patch_size // RASTER
         return Square.about(column * step, row * step, round(self.side[index].item() * min(height, width)))
+
+
+def _sighted(texture: Tensor, picture: Tensor, outline: Tensor) -> tuple[Square, Sight]:
+    """Where a drawing fits best; what does not fit well near the outline is looked for farther away."""
+    found = []
+    for search in (NEAR, FAR):
+        square = find(texture, picture, outline, search)
+        found.append((square, compare(texture, square, picture, outline)))
+        if found[-1][1].alike >= WELL:
+            break
+    return max(found, key=lambda one: one[1].alike)
 
 
 def _sure(names: Tensor) -> Tensor:

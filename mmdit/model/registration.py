@@ -15,12 +15,29 @@ from skimage.measure import label
 from torch import Tensor
 from torch.nn import functional
 
-SHIFT = 6  # pixels to either side of the outline's middle
-NARROWER, WIDER = 0.9, 1.3  # sides over what the outline tells, which is too small where something covers the object
-OUTLINE_WEIGHT = 1.0
 GAP = 3  # pixels within which pieces of an outline belong together
 OPAQUE, ALIKE = 0.9, 0.2
 """The opacity of pixels that are compared, and how far their colours may be apart."""
+
+
+@dataclass(frozen=True)
+class Search:
+    """Which candidates there are, and how much the outline counts beside the colours.
+
+    Args:
+        shift: pixels to either side of the outline's middle.
+        narrower, wider: sides over what the outline tells, which is too small where something covers the object.
+        outline_weight: of squared differences of opacity, over those of one colour.
+    """
+
+    shift: int
+    narrower: float
+    wider: float
+    outline_weight: float
+
+
+NEAR, FAR = Search(6, 0.9, 1.3, 1.0), Search(10, 0.8, 1.6, 0.2)
+"""For an outline that is right, and for one that lacks a part."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +63,7 @@ class Square:
         return torch.tensor([self.side / width, self.side / height])
 
 
-def find(texture: Tensor, picture: Tensor, outline: Tensor) -> Square:
+def find(texture: Tensor, picture: Tensor, outline: Tensor, search: Search = NEAR) -> Square:
     """The square at which a drawing best explains what an outline marks.
 
     Args:
@@ -60,7 +77,7 @@ def find(texture: Tensor, picture: Tensor, outline: Tensor) -> Square:
     likely = own * max(width / drawn_width, height / drawn_height)
     x, y = round(left + width / 2), round(top + height / 2)
     candidates = []
-    for side in range(max(2, round(NARROWER * likely)), max(3, round(WIDER * likely)) + 1):
+    for side in range(max(2, round(search.narrower * likely)), max(3, round(search.wider * likely)) + 1):
         for flipped in (False, True):
             across = (drawn_left + drawn_width / 2) / own
             middle = (1 - across if flipped else across, (drawn_top + drawn_height / 2) / own)
@@ -68,13 +85,13 @@ def find(texture: Tensor, picture: Tensor, outline: Tensor) -> Square:
 
     reach = max(max(one.x, one.y, one.side - one.x, one.side - one.y) for one in candidates)
     seen = torch.cat([(picture + 1) / 2, outline[None], torch.ones_like(outline[None])])
-    room = reach + SHIFT
+    room = reach + search.shift
     around = functional.pad(seen, (room - x, x + room - seen.shape[2], room - y, y + room - seen.shape[1]))[None]
-    differs = _difference(_drawn(texture, candidates, reach), around)
+    differs = _difference(_drawn(texture, candidates, reach), around, search.outline_weight)
     best, place = divmod(int(differs.flatten().argmin()), differs[0].numel())
     row, column = divmod(place, differs.shape[2])
     one = candidates[best]
-    return Square(one.side, x + column - SHIFT - one.x, y + row - SHIFT - one.y, one.flipped)
+    return Square(one.side, x + column - search.shift - one.x, y + row - search.shift - one.y, one.flipped)
 
 
 @dataclass(frozen=True)
@@ -155,7 +172,7 @@ def _drawn(texture: Tensor, candidates: list[_Candidate], reach: int) -> Tensor:
     return canvas
 
 
-def _difference(drawn: Tensor, around: Tensor) -> Tensor:
+def _difference(drawn: Tensor, around: Tensor, outline_weight: float) -> Tensor:
     """(N, shifts, shifts): squared difference of each candidate at each shift, but for what is the same for all.
 
     Of a drawing with colours c and opacity a, the picture's p and the outline's b, summed over the picture's pixels,
@@ -165,7 +182,7 @@ def _difference(drawn: Tensor, around: Tensor) -> Tensor:
         around: (1, 5, T + shifts − 1, …), the picture in [0, 1], the outline, and 1 within the picture, 0 beyond.
     """
     colour, opacity = drawn[:, :3], drawn[:, 3:]
-    own = (colour.square() / opacity.clamp_min(1e-3)).sum(dim=1, keepdim=True) + OUTLINE_WEIGHT * opacity.square()
-    kernels = torch.cat([opacity, -2 * colour, -2 * OUTLINE_WEIGHT * opacity, own], dim=1)
+    own = (colour.square() / opacity.clamp_min(1e-3)).sum(dim=1, keepdim=True) + outline_weight * opacity.square()
+    kernels = torch.cat([opacity, -2 * colour, -2 * outline_weight * opacity, own], dim=1)
     squared = around[:, :3].square().sum(dim=1, keepdim=True)
     return functional.conv2d(torch.cat([squared, around], dim=1), kernels)[0]
