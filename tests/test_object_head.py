@@ -159,6 +159,21 @@ def test_what_is_not_surely_known_is_not_drawn(scenes: SceneBatch, textures: Ten
     assert drawing.shown.tolist() == [kind == "add" for kind in scenes.kinds]
 
 
+def test_without_drawings_nothing_is_recognised(scenes: SceneBatch, textures: Tensor) -> None:
+    overlays = truth(scenes).overlays(scenes.source, torch.zeros_like(textures), PATCH)
+    for overlay in overlays[:3]:
+        assert not overlay.shown.any()
+
+
+def test_a_wrong_name_gives_way_to_the_one_that_fits(scenes: SceneBatch, textures: Tensor) -> None:
+    right = truth(scenes)
+    misled = dataclasses.replace(right, named=0.05 * right.named + 4 * right.named.roll(1, dims=-1) / SURE)
+    expected, found = (said.overlays(scenes.source, textures, PATCH)[2] for said in (right, misled))
+    shown = expected.shown
+    assert shown.any()
+    assert (found.leaves[shown] == expected.leaves[shown]).float().mean() > 0.9
+
+
 # ---- what it is taught -----------------------------------------------------------------------------------
 
 

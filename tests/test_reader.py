@@ -16,7 +16,8 @@ from mmdit.load import load_editor
 from mmdit.lora.stack import LoraWeight
 from mmdit.model.reader import KINDS, PLAIN_WORDS, READER_FILE, Reader
 from mmdit.model.text import TextEncoder, normalise
-from mmdit.training.reader import examples, report, requests, train
+from mmdit.training import reader as training
+from mmdit.training.reader import examples, exchanged, learnt_from, report, requests, train
 from mmdit.training.vocabulary import LEAVE_ALONE, OBJECT_EDITS, OBJECTS, PHOTO_EDITS, PLACES
 from mmdit.training.wordings import instruction
 from mmdit.training.wordings.generate import _expand
@@ -142,3 +143,22 @@ def test_training_learns_and_is_the_same_each_time(
     capsys.readouterr()
     report(encoder, readers[0], told)
     assert float(re.match(r"right ([\d.]+);", capsys.readouterr().out)[1]) > 0.8
+
+
+def test_a_reader_can_learn_the_mean_of_others(encoder: TextEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "EXCHANGED", 200)
+    lessons = [random.Random(seed).sample(examples("", 0), 300) for seed in range(2)]
+    teachers = [train(encoder, learnt, seed) for seed, learnt in enumerate(lessons)]
+    sentences = sorted({sentence for learnt in lessons for _, sentence in learnt})
+    pupil = learnt_from(encoder, teachers, sentences, 0)
+    states, mask = encoder.states(sentences)
+    mean = torch.stack([teacher(states, mask).softmax(-1) for teacher in teachers]).mean(0)
+    assert (pupil(states, mask).argmax(-1) == mean.argmax(-1)).float().mean() > 0.8
+
+
+def test_exchanged_words_are_none_that_is_held_out(encoder: TextEncoder) -> None:
+    sentences = [sentence for _, _, sentence in requests()[:500]]
+    spoilt = exchanged(encoder, sentences, 0)
+    assert spoilt == exchanged(encoder, sentences, 0)
+    assert not {word for sentence in spoilt for word in sentence.split()} & set(HELD_OUT_WORDS)
+    assert sum(sentence not in sentences for sentence in spoilt) > 0.9 * len(spoilt)

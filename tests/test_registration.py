@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mmdit.model.registration import Square, find
+from mmdit.model.registration import FAR, Square, compare, find
 
 
 def drawn(seed: int, side: int = 40) -> Tensor:
@@ -70,3 +70,40 @@ def test_a_square_says_its_place_in_any_size() -> None:
     centre, half = square.centre(96, 128), square.half(96, 128)
     torch.testing.assert_close((centre + 1) * torch.tensor([64.0, 48.0]), torch.tensor([40.5, 24.5]))
     torch.testing.assert_close(half * torch.tensor([64.0, 48.0]), torch.tensor([10.5, 10.5]))
+
+
+def test_what_is_seen_of_a_drawing_is_told_from_what_covers_it() -> None:
+    texture, square = drawn(3), Square(44, 30, 20, True)
+    picture, outline = pasted(texture, square, 96, 112)
+    whole = compare(texture, square, picture, torch.full_like(outline, 0.2))
+    assert whole.alike > 0.95
+    torch.testing.assert_close(whole.edges[24:60, 34:70], outline[24:60, 34:70], atol=0.25, rtol=0)
+    assert (whole.edges - outline).abs().mean() < 0.01
+
+    covered, rest = picture.clone(), outline.clone()
+    covered[:, :, 58:] = covered[:, :, 58:].flip(2)  # something else of no other brightness
+    rest[:, 58:] = 0
+    seen = compare(texture, square, covered, rest)
+    assert seen.alike < whole.alike
+    assert seen.edges[:, 62:].mean() < 0.5 * outline[:, 62:].mean()
+    torch.testing.assert_close(seen.edges[:, :54], outline[:, :54], atol=0.5, rtol=0)
+
+    other = compare(texture, square, -picture, outline)
+    assert other.alike < 0.5
+    assert other.overlap > 0.9
+
+
+def test_an_outline_that_lacks_half_is_made_up_for_farther_away() -> None:
+    texture, square = drawn(5), Square(44, 30, 20, False)
+    picture, outline = pasted(texture, square, 96, 112)
+    outline[:, :48] = 0
+    found = find(texture, picture, outline, FAR)
+    assert (abs(found.side - 44), abs(found.left - 30), abs(found.top - 20)) <= (1, 1, 1)
+
+
+def test_an_outline_in_pieces_is_one_object_and_specks_elsewhere_are_none() -> None:
+    texture, square = drawn(6), Square(40, 20, 24, False)
+    picture, outline = pasted(texture, square, 96, 112)
+    outline[:, 40:43] = 0
+    outline[2:5, 100:104] = 1
+    assert find(texture, picture, outline) == square

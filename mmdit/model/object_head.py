@@ -103,6 +103,8 @@ class FoundObjects:
         for probability, name in zip(sure.tolist(), names.tolist(), strict=True):
             if probability < POSSIBLE or fits >= WELL:
                 break
+            if not (textures[name, 3] > 0.5).any():  # a model that has learnt no drawings
+                continue
             square, sight = _sighted(textures[name], picture, outline)
             if sight.alike >= fits:
                 best, fits = (name, square, sight.edges), sight.alike

@@ -18,7 +18,8 @@ READER_FILE = "reader.safetensors"
 LAYERS = (0, 2, 4, 6)
 """Of the encoder's hidden states, from the word table to the last."""
 SURE = 0.7
-"""Probability from which a reading counts: the least at which one training template in a thousand is misread."""
+"""Probability from which a reading counts: the least, in steps of .05, at which one new training template in a thousand
+is misread."""
 PLAIN_WORDS: dict[str, tuple[str, tuple[str, ...]]] = {
     "black and white": ("make it black and white", ("black and white", "grayscale", "greyscale")),
     "sepia": ("make it sepia", ("sepia",)),
