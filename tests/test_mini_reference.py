@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
 from mmdit import images
@@ -44,7 +45,8 @@ def pictures(data_folder: Path) -> list[tuple[Image.Image, Image.Image, str, str
         other = next((number for number, name in enumerate(remove.names) if name == thing), None)
         if place < 0 or other is None:
             continue
-        warm = photo_edit("warmer", (remove.source[other] + 1) / 2) * 2 - 1
+        given = (remove.source[other] + 1) / 2
+        warm = torch.lerp(given, photo_edit("warmer", given), 0.4) * 2 - 1
         first, second = (images.to_image(picture[None]) for picture in (add.source[index], warm))
         found.append((first, second, thing, PLACES[place]))
     assert len(found) >= 3
@@ -54,7 +56,7 @@ def pictures(data_folder: Path) -> list[tuple[Image.Image, Image.Image, str, str
 def test_the_object_is_taken_from_the_second_picture(pictures: list[tuple[Image.Image, Image.Image, str, str]]) -> None:
     """It keeps the light of that picture: it is warmer than the one that the editor remembers."""
     editor = load_editor("mini", device="cpu")
-    borrowed = 0
+    borrowed, warmer = 0, list[float]()
     for first, second, thing, place in pictures:
         words = f"put the {thing} of the second picture at the {place}"
         result = editor.edit(EditRequest([first, second], words))
@@ -65,8 +67,9 @@ def test_the_object_is_taken_from_the_second_picture(pictures: list[tuple[Image.
         one, two, given = (images.to_tensor(picture)[0] for picture in (result.image, plain.image, first))
         changed = (one - given).abs().amax(dim=0) > 0.2
         red, _, blue = (one - two)[:, changed].mean(dim=1).tolist()
-        assert red - blue > 0.05, thing
-    assert borrowed >= len(pictures) / 2
+        warmer.append(red - blue)
+    assert borrowed >= len(pictures) - 1
+    assert sum(value > 0.05 for value in warmer) >= len(warmer) - 1
 
 
 def test_what_is_not_there_is_said(pictures: list[tuple[Image.Image, Image.Image, str, str]]) -> None:

@@ -147,6 +147,7 @@ def test_training_learns_and_is_the_same_each_time(
 
 def test_a_reader_can_learn_the_mean_of_others(encoder: TextEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "EXCHANGED", 200)
+    monkeypatch.setattr(training, "EPOCHS_OF_MEAN", 20)
     lessons = [random.Random(seed).sample(examples("", 0), 300) for seed in range(2)]
     teachers = [train(encoder, learnt, seed) for seed, learnt in enumerate(lessons)]
     sentences = sorted({sentence for learnt in lessons for _, sentence in learnt})
