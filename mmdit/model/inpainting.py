@@ -1,7 +1,8 @@
 """What stands where an object was: what the model paints there, mixed with a smooth continuation of the rest.
 
-The continuation is biharmonic inpainting (Damelin and Hoang 2018, SIAM J. Imaging Sciences 11) by scikit-image. It is
-exact where there is nothing but a gradient, and leaves no ghost of the object; the model knows textures and horizons.
+The continuation is biharmonic inpainting by scikit-image (Damelin and Hoang 2018, Int. J. of Mathematics and
+Mathematical Sciences, 3950312). It is exact where there is nothing but a gradient, and leaves no ghost of the object;
+the model knows textures and horizons.
 
 Axes: B batch.
 """
