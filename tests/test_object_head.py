@@ -12,6 +12,7 @@ from torch.nn import functional
 from mmdit.catalog import CATALOG
 from mmdit.families.mini import MiniEditor
 from mmdit.families.mini_sampling import sampled
+from mmdit.model import checkpoint
 from mmdit.model.object_head import ASKED, DRAWING_SIDE, TYPICAL_SIDE, FoundObjects, ObjectHead
 from mmdit.training import drawings
 from mmdit.training.evaluate import edit_batch
@@ -276,3 +277,10 @@ def test_over_other_edits_nothing_is_laid(shipped: MiniEditor, data_folder: Path
         steps=1, guidance=1.0, seeds=list(range(len(kinds))),
     )  # fmt: skip
     assert not any(overlay.shown.any() for overlay in found.field.overlays)
+
+
+def test_drawings_are_saved_as_they_were_loaded(shipped: MiniEditor, tmp_path: Path) -> None:
+    checkpoint.save(tmp_path, shipped.transformer, shipped.text_encoder)
+    again, _ = checkpoint.load(tmp_path)
+    assert torch.equal(again.object_head.drawings, shipped.transformer.object_head.drawings)
+    assert checkpoint.fingerprint(tmp_path) == shipped.fingerprint
