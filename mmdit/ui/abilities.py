@@ -13,7 +13,7 @@ def text() -> str:
     """As Markdown, in the language of the page."""
     edits = say("give it another colour, remove it, replace it, add one, make it bigger or smaller.")
     several = say("one after the other, where each is plainly worded.")
-    second = say("under Options, a picture whose object is put into the first.")
+    second = say("below the first, a picture whose object is put into it.")
     limits = say(
         "this is a very small model. It learnt objects as emoji-like drawings, so it seldom finds real animals or "
         "things in a photo, and it draws what it adds at low resolution. It knows no faces, no text and no styles. "
