@@ -69,8 +69,10 @@ class MiniEditor:
         check_call(call, self.traits, "the embedded editor")
         whole = call.literally or call.strength is not None
         requests = [call.instruction] if whole else parts(call.instruction, self.text_encoder.lexicon)
-        if len(requests) == 1:
-            return self._one(call, on_step)
+        return self._one(call, on_step) if len(requests) == 1 else self._several(call, requests, on_step)
+
+    def _several(self, call: EditCall, requests: Sequence[str], on_step: OnStep | None) -> FamilyOutput:
+        """One edit after the other, each of what the one before made."""
         asked = ", then ".join(f"“{request}”" for request in requests)
         warnings, maps, image = [f"Made as {len(requests)} edits: {asked}."], None, call.pictures[0]
         for number, request in enumerate(requests):

@@ -223,11 +223,9 @@ class ObjectHead(nn.Module):
         # Not a matrix-vector product: its last bits depend on where memory happens to lie.
         whole = ((pooled[:, None] * self.whole_out.weight).sum(dim=-1) + self.whole_out.bias).float()
         resizes, scale, replaces, adds, side, recolours, removes = whole.unbind(dim=1)
-        if not self.training and not (whole[:, [0, 2, 3, 5, 6]] > 0).any():
+        if not self.training and not (torch.stack([recolours, removes, resizes, replaces, adds]) > 0).any():
             return None
-        place = rearrange(
-            self.place_out(tokens), "b (y x) (p q) -> b (y p x q)", y=rows, p=RASTER, q=RASTER
-        )  # fmt: skip
+        place = rearrange(self.place_out(tokens), "b (y x) (p q) -> b (y p x q)", y=rows, p=RASTER, q=RASTER)
         named, drawn = self.names_out(words[:, 0]).float().chunk(2, dim=-1)
         return FoundObjects(
             recolours=recolours, removes=removes, resizes=resizes, replaces=replaces, adds=adds,
