@@ -33,7 +33,7 @@ READ = """leftOut => {
   return all.filter(Boolean);
 }"""
 LEFT_OUT = (
-    "footer, style, script, #source .image-container, #history-open button, .overflow-menu, "
+    "footer, style, script, #source .image-container, #references, #history-open button, .overflow-menu, "
     "[data-testid='status-tracker'], [aria-label^='number input for'], [aria-label^='range slider for'], "
     "#models td:nth-child(5)"
 )
@@ -206,7 +206,7 @@ def visit(page) -> dict[str, set[str]]:
     tabs = page.locator("[role=tablist]:visible > button")
     page.click("#recent button >> nth=0")
     page.wait_for_selector("#stage .compare")
-    for accordion in ("#part", "#options", "#abilities"):
+    for accordion in ("#more-pictures", "#part", "#options", "#abilities"):
         page.click(f"{accordion} > button")
     page.wait_for_selector("#region .painter:visible")
     page.wait_for_selector("#steps input[type=number]")

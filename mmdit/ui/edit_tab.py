@@ -107,7 +107,7 @@ class EditTab:
         right = [*self.result.all, self.edit, self.cancel]
         shown = [self.view, self.drawn, *right]
         region = self.region.view
-        self.restored = [*shown, *fields.all, self.stack, region, self.part, self.recent]
+        self.restored = [*shown, *fields.all, fields.more_pictures, self.stack, region, self.part, self.recent]
         quiet = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 
         found = [self.found, self.found_picture]
@@ -259,6 +259,7 @@ class EditTab:
             **self._settings(entry),
             **self._marked_as(entry),
             self.fields.references: [str(file) for file in entry.references] or None,
+            self.fields.more_pictures: gr.update(open=bool(entry.references)),
             self.stack: self.shelf.to_browser(*self.shelf.from_settings(entry.settings)),
         }
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
+from gradio.blocks import Block
 from gradio.components import Component
 
 from mmdit.catalog import ModelEntry
@@ -25,7 +26,7 @@ REASONING = [("Edit at once", ""), ("Think first", "think"), ("Think, then look 
 GUARD = [("Leave it", "off"), ("Measure", "measure"), ("Correct", "correct")]
 SIZE = re.compile(r"(\d{1,8})\s*[x×*, ]\s*(\d{1,8})", re.IGNORECASE)
 
-Values = dict[Component, Any]
+Values = dict[Block, Any]
 
 
 class RequestFields:
@@ -47,10 +48,12 @@ class RequestFields:
             sources=["upload", "clipboard"], buttons=[], height=320, elem_id="source",
             placeholder=mark("Drop a picture here\nor click to choose one"),
         )  # fmt: skip
-        self.references = gr.File(
-            label=mark("More pictures to look at"), file_count="multiple", type="filepath", height=120, visible=False,
-            elem_id="references",
-        )  # fmt: skip
+        with gr.Accordion(
+            mark("More pictures to look at"), open=False, visible=False, elem_id="more-pictures"
+        ) as self.more_pictures:
+            self.references = gr.File(
+                show_label=False, file_count="multiple", type="filepath", height=120, elem_id="references"
+            )
         self.instruction = gr.Textbox(
             label=mark("Instruction"), placeholder=mark("for example: make it black and white"),
             lines=1, max_lines=4, max_length=1000, elem_id="instruction",
@@ -133,10 +136,10 @@ class RequestFields:
         return [self.source, *self.defaults()]
 
     @property
-    def of_some_models(self) -> list[Component]:
+    def of_some_models(self) -> list[Block]:
         """What `suited` changes, in its order."""
         return [
-            self.steps, self.guidance, self.references, self.negative, self.reasoning, self.true_guidance,
+            self.steps, self.guidance, self.more_pictures, self.negative, self.reasoning, self.true_guidance,
             self.denoise, self.resolution, self.guard,
         ]  # fmt: skip
 
@@ -203,7 +206,7 @@ class RequestFields:
         return {
             self.steps: gr.update(**steps),
             self.guidance: gr.update(**guidance),
-            self.references: gr.update(visible=traits.most_pictures > 1),
+            self.more_pictures: gr.update(visible=traits.most_pictures > 1),
             self.negative: gr.update(visible=traits.takes_negative),
             self.reasoning: gr.update(choices=_spoken(REASONING), visible=traits.reasons),
             **{
