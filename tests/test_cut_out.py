@@ -28,7 +28,8 @@ def one(outline: Tensor, scale: float, there: float = 1.0) -> CutOut:
 
 def several(outline: Tensor, scales: list[float], shown: list[bool]) -> CutOut:
     """Copies from the pictures of a batch, each about the middle of what is copied."""
-    return CutOut(torch.tensor(shown), outline, torch.tensor(scales), middle(outline), torch.full((len(scales),), -1))
+    centre, leaves = middle(outline), torch.full((len(scales),), -1)
+    return CutOut(torch.tensor(shown), outline, torch.tensor(scales), centre, centre, leaves)
 
 
 def disk(height: int, width: int, centre: tuple[float, float], radius: float) -> Tensor:

@@ -17,8 +17,8 @@ from mmdit.catalog import CATALOG
 from mmdit.editor import Editor, EditRequest
 from mmdit.model.lexicon import LEXICON_FILE, Lexicon
 from mmdit.model.text import MAX_TOKENS, TextEncoder
+from mmdit.model.vocabulary import COLOURS, KINDS, LEAVE_ALONE, OBJECT_EDITS, OBJECTS, PLACES
 from mmdit.training.lexicon import SINGLE_WORD, Reader, Training, WordNet, build, inflect
-from mmdit.training.vocabulary import COLOURS, KINDS, LEAVE_ALONE, OBJECT_EDITS, OBJECTS, PLACES
 from mmdit.training.wordings import instruction
 from mmdit.training.wordings.nouns import PICTURE_NOUNS
 

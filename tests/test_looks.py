@@ -10,8 +10,8 @@ from torch.nn import functional
 
 from mmdit.model.text import MAX_TOKENS, TextEncoder, normalise
 from mmdit.model.transformer import WORKING_SIZES
+from mmdit.model.vocabulary import COLOURS, OBJECTS
 from mmdit.training.looks import LOOKS, find_look
-from mmdit.training.vocabulary import COLOURS, OBJECTS
 from mmdit.training.wordings.generate import LONGEST
 from mmdit.training.wordings.tables import words
 

@@ -12,9 +12,9 @@ from mmdit.editor import EditRequest
 from mmdit.families.mini import MiniEditor
 from mmdit.families.mini_reference import instruction_for_first
 from mmdit.load import load_editor
+from mmdit.model.vocabulary import OBJECTS, PLACES
 from mmdit.training.photo_edits import photo_edit
 from mmdit.training.scenes import Scenes
-from mmdit.training.vocabulary import OBJECTS, PLACES
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,11 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from mmdit.model.transformer import WORKING_SIZES
+from mmdit.model.vocabulary import COLOURS, KINDS, LEAVE_ALONE, OBJECT_EDITS, OBJECTS, PHOTO_EDITS, PLACES
 from mmdit.training.backgrounds import photographs_of
 from mmdit.training.plans import MAX_OBJECTS, Plan
 from mmdit.training.scenes import KIND_SHARES, SIZE_SHARES, SceneBatch, Scenes
 from mmdit.training.sprites import SIZES
-from mmdit.training.vocabulary import COLOURS, KINDS, LEAVE_ALONE, OBJECT_EDITS, OBJECTS, PHOTO_EDITS, PLACES
 from mmdit.training.wordings.generate import _expand
 from mmdit.training.wordings.nouns import PLACE_PHRASES, SYNONYMS
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
+from mmdit.model.vocabulary import OBJECTS
 from mmdit.training.evaluate import BENCHMARK, UNSEEN, HeldOut
 from mmdit.training.scenes import SceneBatch, Scenes
 from mmdit.training.scores import right_object, score, summarise
-from mmdit.training.vocabulary import OBJECTS
 
 PAINTING = ("recolour", "replace", "add", "bigger", "smaller")
 SAMPLES_OF_VERSION = {1: "32ee0a0cc456e243"}

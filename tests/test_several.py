@@ -14,9 +14,9 @@ from mmdit.editor import EditRequest
 from mmdit.load import load_editor
 from mmdit.model.lexicon import LEXICON_FILE, Lexicon
 from mmdit.model.several import parts
+from mmdit.model.vocabulary import COLOURS, OBJECT_EDITS, OBJECTS, PHOTO_EDITS, PLACES
 from mmdit.training.photo_edits import photo_edit
 from mmdit.training.reader import requests
-from mmdit.training.vocabulary import COLOURS, OBJECT_EDITS, OBJECTS, PHOTO_EDITS, PLACES
 from mmdit.training.wordings import SPLITS, instruction
 
 

@@ -8,7 +8,7 @@ from collections import defaultdict
 import pytest
 
 from mmdit.model.text import normalise
-from mmdit.training.vocabulary import COLOURS, KINDS, LEAVE_ALONE, OBJECT_EDITS, OBJECTS, PLACES
+from mmdit.model.vocabulary import COLOURS, KINDS, LEAVE_ALONE, OBJECT_EDITS, OBJECTS, PLACES
 from mmdit.training.wordings import SPLITS, core_count, held_out_objects, instruction, leave_alone
 from mmdit.training.wordings.generate import CORES, LONGEST, SHORT, _expand
 from mmdit.training.wordings.held_out import FIGURATIVE, HELD_OUT_PHRASES, HELD_OUT_WORDS, PLAIN

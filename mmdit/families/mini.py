@@ -107,6 +107,7 @@ class MiniEditor:
             last = sampled(
                 self.transformer, self.text_encoder, working, text,
                 steps=call.steps, guidance=call.guidance, seeds=[call.seed], on_step=preview,
+                amount=1.0 if call.strength is None else call.strength.value,
             )  # fmt: skip
         field, told = last.refined(working), ()
         if second is not None:

@@ -1,20 +1,23 @@
 """The sampler's run of the embedded editor: from a working picture and an encoded instruction to the edit.
 
 What is laid over the picture is decided in the first step, and so is what is painted where it takes an object away.
-Knows nothing of files, sizes or words beyond the names of objects.
+Knows nothing of files or sizes, and of words only what was read in them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
 from torch import Tensor
 
+from mmdit.model.arrangement import arranged
 from mmdit.model.edit_field import EditField
+from mmdit.model.effect import Effect
 from mmdit.model.inpainting import continued
 from mmdit.model.object_head import UNKNOWN
 from mmdit.model.overlay import Overlay
+from mmdit.model.removal import Removal
 from mmdit.model.sampling import Solver, sample
 from mmdit.model.self_ensemble import Estimate, ensemble
 from mmdit.model.text import TextEncoder, TextFeatures
@@ -102,8 +105,9 @@ def sampled(
     seeds: list[int],
     solver: Solver = "dpm++2m",
     on_step: Callable[[int, Tensor], None] | None = None,
+    amount: float = 1.0,
 ) -> LastStep:
-    """The sampler's run, of the one view; arguments as for `edit_field`."""
+    """The sampler's run, of the one view; arguments as for `edit_field`, ``amount`` as for `Effect`."""
     noise = torch.cat([
         torch.randn(working.shape[1:], generator=torch.Generator().manual_seed(seed))[None] for seed in seeds
     ]).to(working.device)  # fmt: skip
@@ -113,16 +117,31 @@ def sampled(
     @torch.inference_mode()
     def seen(
         noisy: Tensor, source: Tensor, chosen: Tensor, texts: tuple[TextFeatures, ...], timestep: float,
-        find_objects: bool = False,
+        find_objects: bool = False, which: Sequence[str] = (),
     ) -> EditField:  # fmt: skip
         moment = torch.full((len(source),), timestep, device=source.device)
         fields = [
             transformer(
-                noisy, source, said.features[chosen], said.mask[chosen], timestep=moment, find_objects=find_objects
+                noisy, source, said.features[chosen], said.mask[chosen], timestep=moment, find_objects=find_objects,
+                which=which,
             ).confined()
             for said in texts
-        ]
+        ]  # fmt: skip
         return fields[0] if len(fields) == 1 else fields[1].mix(fields[0], guidance)
+
+    def look(chosen: Tensor, names: Sequence[str]) -> Removal | None:
+        """Where the named objects of some pictures are: what would be removed."""
+        said = text_encoder.encode([f"remove the {name}" for name in names]).to(working.device)
+        everyone = torch.arange(len(names), device=working.device)
+        overlays = seen(noise[chosen], working[chosen], everyone, (said,), 1.0, find_objects=True).overlays
+        return next((overlay for overlay in overlays if isinstance(overlay, Removal)), None)
+
+    def laid_over(overlays: tuple[Overlay, ...]) -> tuple[Overlay, ...]:
+        """What the head found, as the instruction says where it stands; in its place the effect that is asked for."""
+        effect = Effect.of_readings(text.readings, working, amount)
+        if effect.shown.any():
+            overlays = (*(overlay.where(~effect.shown) for overlay in overlays), effect)
+        return arranged(overlays, text.readings, working.shape[-2:], look)
 
     def beneath(overlays: tuple[Overlay, ...]) -> Beneath:
         """What overlays leave is painted as what the picture shows when the object is removed."""
@@ -137,9 +156,10 @@ def sampled(
 
     def estimate(noisy: Tensor, timestep: float) -> Tensor:
         texts = (text, *unconditional)
-        field = seen(noisy, working, everything, texts, timestep, find_objects=not found)
-        if found:  # what is laid over it follows from the source and the words, not from what was painted meanwhile
-            field = replace(field, overlays=found[0].field.overlays)
+        which = ["" if reading is None else reading.which for reading in text.readings]
+        field = seen(noisy, working, everything, texts, timestep, find_objects=not found, which=which)
+        # What is laid over it follows from the source and the words, not from what was painted meanwhile.
+        field = replace(field, overlays=found[0].field.overlays if found else laid_over(field.overlays))
         left = found[0].beneath if found else beneath(field.overlays)
         found[:] = [LastStep(field, noisy, partial(seen, texts=texts, timestep=timestep), left)]
         return field.beside_overlays().apply(working).clamp(-1, 1)

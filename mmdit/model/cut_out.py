@@ -1,4 +1,5 @@
-"""An object of the source, copied to another size: what enlarging and shrinking need beside a colour matrix.
+"""An object of the source, copied to another size or place: what enlarging, shrinking and moving need beside a colour
+matrix.
 
 A small model paints an object from memory, softly; the source shows it sharply. So these pixels of the source are laid
 over the edit. (Copying by predicted coordinates: appearance flow, Zhou et al. 2016, arXiv 1605.03557.)
@@ -22,7 +23,8 @@ class CutOut:
         shown: (B,) whether an object is copied.
         outline: (B, 1, height, width) logit that a pixel of the source belongs to it.
         scale: (B,) the new size over the old.
-        centre: (B, 2) the point that stays where it is.
+        centre: (B, 2) the middle of the object.
+        to: (B, 2) where that comes to stand.
         leaves: (B,) see `Overlay.leaves`.
     """
 
@@ -30,15 +32,16 @@ class CutOut:
     outline: Tensor
     scale: Tensor
     centre: Tensor
+    to: Tensor
     leaves: Tensor
 
     def over(self, picture: Tensor, source: Tensor) -> Tensor:
         """The picture with the source's object over it, both (B, 3, height, width) of any one size."""
         alpha = self.outline.sigmoid() * self.shown[:, None, None, None]
-        centre, scale = self.centre[:, None, None], self.scale[:, None, None, None]
+        centre, to, scale = self.centre[:, None, None], self.to[:, None, None], self.scale[:, None, None, None]
         done = []
         for rows, here in strips(*source.shape[-2:], source.device):
-            grid = centre + (here - centre) / scale  # where in the source each pixel comes from
+            grid = centre + (here - to) / scale  # where in the source each pixel comes from
             share = functional.grid_sample(alpha, grid, align_corners=False)
             colour = functional.grid_sample(source, grid, padding_mode="border", align_corners=False)
             done.append(torch.lerp(picture[:, :, rows], colour, share))
@@ -54,7 +57,7 @@ class CutOut:
 
     def of(self, chosen: Tensor) -> "CutOut":
         """See `Overlay.of`."""
-        whole = (self.shown, self.outline, self.scale, self.centre, self.leaves)
+        whole = (self.shown, self.outline, self.scale, self.centre, self.to, self.leaves)
         return CutOut(*(part[chosen] for part in whole))
 
 

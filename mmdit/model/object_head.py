@@ -7,13 +7,15 @@ the source's pixels. Where an object stands to the pixel is found by laying its 
 Axes: B batch, N patches, T text tokens, K drawings, C channels of the transformer, W those of the head.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mmdit.model.arrangement import one_of
 from mmdit.model.cut_out import CutOut, middle
 from mmdit.model.drawing import Drawing
 from mmdit.model.overlay import Overlay, middles
@@ -65,15 +67,22 @@ class FoundObjects:
     named: Tensor
     drawn: Tensor
 
-    def overlays(self, source: Tensor, textures: Tensor, patch_size: int) -> tuple[Overlay, ...]:
+    def overlays(
+        self, source: Tensor, textures: Tensor, patch_size: int, which: Sequence[str] = ()
+    ) -> tuple[Overlay, ...]:
         """What is laid over an edit of the source, (B, 3, height, width).
 
         Args:
             textures: (K, 4, S, S), see `Drawing`.
+            which: see `one_of`, sample by sample; all of any by default.
         """
         height, width = source.shape[-2:]
         asked = self._asked()
+        if any(which):
+            chosen = [one_of(outline[0], of) for outline, of in zip(self.outline, which, strict=True)]
+            return replace(self, outline=torch.stack(chosen)[:, None]).overlays(source, textures, patch_size)
         outline, centre, squares = self.outline.clone(), middle(self.outline), dict[int, Square]()
+        half = torch.ones_like(centre)
         named = torch.full_like(self.outline[:, 0, 0, 0], UNKNOWN, dtype=torch.long)
         seen = (self.outline > 0).flatten(1).any(dim=1)
         for index in (torch.stack([asked[kind] for kind in STANDING]).any(dim=0) & seen).nonzero()[:, 0].tolist():
@@ -82,14 +91,15 @@ class FoundObjects:
                 named[index], squares[index], edges = found
                 outline[index, 0] = torch.logit(edges, EDGE)
                 centre[index] = squares[index].centre(height, width).to(centre)
+                half[index] = squares[index].half(height, width).to(half)
         known = named != UNKNOWN
         for index in asked["adds"].nonzero()[:, 0].tolist():
             squares[index] = self._free_square(index, height, width, patch_size)
             outline[index] = -torch.inf  # it takes nothing's place
         return (
             Tint(asked["recolours"] & known, outline, self.colour),
-            Removal(asked["removes"] & known, outline, named),
-            CutOut(asked["resizes"] & known, outline, self.scale, centre, named),
+            Removal(asked["removes"] & known, outline, named, centre, half),
+            CutOut(asked["resizes"] & known, outline, self.scale, centre, centre, named),
             self._drawing(asked["adds"] | asked["replaces"] & known, squares, outline, textures, named),
         )
 

@@ -1,11 +1,13 @@
-"""What an instruction as a whole asks of a photograph: "there is far too much light in it" is read as "make it darker".
+"""What an instruction asks for, in whatever words: "there is far too much light in it" is read as "make it darker",
+"this kitty takes up too much room" as "make the cat smaller".
 
-In: the frozen encoder's states of an instruction's tokens. Out: the plain words to encode in its place, if it asks for
-an edit of the whole picture in other words than those. Trained by `mmdit.training.reader`; knows nothing of pixels.
+In: the frozen encoder's states of an instruction's tokens. Out: a `Reading`: the kind of edit and what it speaks of.
+Trained by `mmdit.training.reader`; knows nothing of pixels.
 
-Axes: B batch, T tokens, L layers of the encoder, C channels.
+Axes: B batch, T tokens, L layers of the encoder, C channels, W those of the reader.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -13,6 +15,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mmdit.model import eight_bits
+from mmdit.model.vocabulary import (
+    ARRANGEMENTS,
+    BESIDE,
+    COLOURS,
+    EFFECTS,
+    OBJECT_EDITS,
+    OBJECTS,
+    PHOTO_EDITS,
+    PLACES,
+    WHICH,
+)
 
 READER_FILE = "reader.safetensors"
 LAYERS = (0, 2, 4, 6)
@@ -20,6 +33,32 @@ LAYERS = (0, 2, 4, 6)
 SURE = 0.7
 """Probability from which a reading counts: the least, in steps of .05, at which one new training template in a thousand
 is misread."""
+NONE, OTHER = "", "other"
+QUESTIONS: dict[str, tuple[str, ...]] = {
+    "kind": (*PHOTO_EDITS, *EFFECTS, *OBJECT_EDITS, *ARRANGEMENTS, OTHER),
+    "name": (NONE, *OBJECTS),
+    "new": (NONE, *OBJECTS),
+    "colour": (NONE, *COLOURS),
+    "part": (NONE, *COLOURS),
+    "place": (NONE, *PLACES),
+    "which": (NONE, *WHICH),
+    "beside": (NONE, *BESIDE),
+}
+"""What is asked about an instruction → the possible answers; see `Reading`."""
+KINDS = QUESTIONS["kind"]
+ANSWERS = sum(map(len, QUESTIONS.values()))
+ALIKE = {"new": "name", "part": "colour"}
+"""Questions whose answers are told by what tells those of another."""
+NEEDED: dict[str, tuple[str, ...]] = {
+    "recolour": ("name", "colour"), "remove": ("name",), "replace": ("name", "new"), "add": ("new",),
+    "bigger": ("name",), "smaller": ("name",), "move": ("name", "place"), "parts": ("part", "colour"),
+}  # fmt: skip
+"""Kind → what else must be said for the edit to be made."""
+OPTIONAL: dict[str, tuple[str, ...]] = {
+    "recolour": ("which",), "remove": ("which",), "bigger": ("which",), "smaller": ("which",),
+    "add": ("place", "beside", "name"), "frame": ("colour",),
+}  # fmt: skip
+"""Kind → what else may be said."""
 PLAIN_WORDS: dict[str, tuple[str, tuple[str, ...]]] = {
     "black and white": ("make it black and white", ("black and white", "grayscale", "greyscale")),
     "sepia": ("make it sepia", ("sepia",)),
@@ -32,8 +71,12 @@ PLAIN_WORDS: dict[str, tuple[str, tuple[str, ...]]] = {
     "saturation": ("increase the saturation", ("saturation", "saturated")),
     "blur": ("blur it", ("blur", "blurry")),
     "night": ("make it night", ("night",)),
+    "fog": ("add fog", ("fog", "foggy", "mist", "misty")),
+    "sunset": ("make it sunset", ("sunset", "dusk")),
+    "frame": ("add a frame", ("frame", "border")),
+    "vignette": ("add a vignette", ("vignette",)),
 }
-"""Kind of edit → how it is said plainly, and the kind's own words."""
+"""Edit of the whole picture → how it is said plainly, and the kind's own words."""
 ASKING = frozenset((
     "a", "all", "an", "and", "apply", "as", "at", "be", "bit", "can", "change", "colour", "colours", "convert",
     "could", "do", "edit", "effect", "entire", "everything", "for", "get", "give", "here", "i", "image", "in",
@@ -43,12 +86,56 @@ ASKING = frozenset((
     "you", "your",
 ))  # fmt: skip
 """What people say around a kind's own words: an instruction of nothing else needs no other reading."""
-KINDS = (*PLAIN_WORDS, "other")
-_WIDTH = 192
+_WIDTH, _HEADS = 192, 4
+
+
+@dataclass(frozen=True)
+class Reading:
+    """
+    Args:
+        kind: of edit.
+        name: of the object that it is about.
+        new: the object that is added or takes the other's place.
+        colour: the new one, of an object, of parts of the picture, or of a frame.
+        part: the colour of the parts that get another.
+        place: where something new or moved stands, one of `PLACES`.
+        which: of several objects of the name, one of `WHICH`.
+        beside: where something new stands, seen from the named object, one of `BESIDE`.
+
+    Where it says nothing of the sort, an empty text.
+    """
+
+    kind: str
+    name: str = NONE
+    new: str = NONE
+    colour: str = NONE
+    part: str = NONE
+    place: str = NONE
+    which: str = NONE
+    beside: str = NONE
+
+    def plainly(self) -> str:
+        """The plainest words for it that the transformer was taught; empty where it needs not be asked."""
+        at = f" at the {self.place}" if self.place else ""
+        words = {
+            "recolour": f"make the {self.name} {self.colour}",
+            "remove": f"remove the {self.name}",
+            "replace": f"replace the {self.name} with {_a(self.new)}",
+            "add": f"add {_a(self.new)}{at}",
+            "bigger": f"make the {self.name} bigger",
+            "smaller": f"make the {self.name} smaller",
+            "move": f"remove the {self.name}",
+        }
+        return words.get(self.kind) or (PLAIN_WORDS[self.kind][0] if self.kind in PHOTO_EDITS else "")
+
+
+def _a(noun: str) -> str:
+    return f"{'an' if noun[:1] in 'aeiou' else 'a'} {noun}"
 
 
 class Reader(nn.Module):
-    """Which of `KINDS` an instruction asks for: its tokens with their neighbours, mean and maximum, a small MLP.
+    """Answers `QUESTIONS` about an instruction: a transformer layer over its tokens; for the kind their mean and
+    maximum and a small MLP, for every other question the tokens that it looks at.
 
     Args:
         channels: of the encoder.
@@ -58,9 +145,16 @@ class Reader(nn.Module):
         super().__init__()
         self.norm = nn.LayerNorm(channels * len(LAYERS))
         self.narrow = nn.Linear(channels * len(LAYERS), _WIDTH)
-        self.neighbours = nn.Linear(3 * _WIDTH, _WIDTH)
+        self.mixer = nn.TransformerEncoderLayer(
+            _WIDTH, _HEADS, 3 * _WIDTH // 2, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
+        )
         self.hidden = nn.Linear(2 * _WIDTH, _WIDTH)
         self.kinds = nn.Linear(_WIDTH, len(KINDS))
+        self.looks = nn.Linear(_WIDTH, len(QUESTIONS) - 1)
+        self.answers = nn.ModuleDict({
+            question: nn.Linear(_WIDTH, len(possible))
+            for question, possible in QUESTIONS.items() if question != "kind" and question not in ALIKE
+        })  # fmt: skip
 
     @classmethod
     def from_file(cls, file: str | Path) -> "Reader":
@@ -75,7 +169,7 @@ class Reader(nn.Module):
         eight_bits.save(self.state_dict(), file)
 
     def forward(self, states: Tensor, mask: Tensor, dropout: float = 0.0) -> Tensor:
-        """(B, kinds) logits.
+        """(B, `ANSWERS`) logits, question by question.
 
         Args:
             states: (B, T, L, C), of `LAYERS`. mask: (B, T), true for tokens.
@@ -83,31 +177,46 @@ class Reader(nn.Module):
         """
         real = mask[..., None]
         x = functional.dropout(self.norm(states.flatten(2)), dropout, self.training)
-        x = functional.gelu(self.narrow(x)) * real
-        around = functional.pad(x, (0, 0, 1, 1)).unfold(1, 3, 1).flatten(2)  # each token with those beside it
-        x = x + functional.gelu(self.neighbours(around)) * real
+        x = self.mixer(functional.gelu(self.narrow(x)), src_key_padding_mask=~mask)
+        x = functional.dropout(x, dropout, self.training) * real
         pooled = torch.cat([x.sum(1) / real.sum(1), x.masked_fill(~real, -torch.inf).amax(1)], dim=-1)
         hidden = functional.gelu(self.hidden(functional.dropout(pooled, dropout, self.training)))
-        return self.kinds(functional.dropout(hidden, 1.5 * dropout, self.training))
+        answers = [self.kinds(functional.dropout(hidden, 1.5 * dropout, self.training))]
+        looks = self.looks(x).masked_fill(~real, -torch.inf).softmax(dim=1)
+        seen = functional.dropout(looks.transpose(1, 2) @ x, dropout, self.training)  # (B, questions, W)
+        for place, question in enumerate(list(QUESTIONS)[1:]):
+            answers.append(self.answers[ALIKE.get(question, question)](seen[:, place]))
+        return torch.cat(answers, dim=-1)
 
     @torch.inference_mode()
-    def read(self, instructions: list[str], states: Tensor, mask: Tensor) -> list[str | None]:
-        """Per instruction, normalised, what it is read as; None for as it stands."""
-        probabilities, kinds = self(states, mask).softmax(dim=-1).max(dim=-1)
+    def read(self, states: Tensor, mask: Tensor) -> list[Reading | None]:
+        """Per instruction what it surely asks for; None where nothing is sure."""
+        answers = [of.softmax(dim=-1).max(dim=-1) for of in by_question(self(states, mask))]
         return [
-            _plainly(instruction, KINDS[kind]) if probability >= SURE else None
-            for instruction, probability, kind in zip(instructions, probabilities.tolist(), kinds.tolist(), strict=True)
-        ]
+            _reading({
+                question: (QUESTIONS[question][of.indices[row]], of.values[row].item())
+                for question, of in zip(QUESTIONS, answers, strict=True)
+            })
+            for row in range(len(states))
+        ]  # fmt: skip
 
 
-def _plainly(instruction: str, kind: str) -> str | None:
-    if kind not in PLAIN_WORDS:
+def _reading(answers: dict[str, tuple[str, float]]) -> Reading | None:
+    """What is asked for, from each question's answer and its probability."""
+    kind = answers["kind"][0]
+    needed = NEEDED.get(kind, ())
+    asked = ("kind", *needed, *OPTIONAL.get(kind, ()))
+    if kind == OTHER or min(answers[question][1] for question in asked) < SURE:
         return None
-    said = f" {instruction} "
-    named = {of for of, (_, own) in PLAIN_WORDS.items() if any(f" {word} " in said for word in own)}
-    if named - {kind}:  # two edits may be asked for, of which a reading would lose one
+    if not all(answers[question][0] for question in needed):
         return None
-    return None if is_plain(instruction, kind) else PLAIN_WORDS[kind][0]
+    reading = Reading(**{question: answers[question][0] for question in asked})
+    return None if reading.beside and not answers["name"][0] else reading
+
+
+def by_question(logits: Tensor) -> tuple[Tensor, ...]:
+    """The logits of each of `QUESTIONS`."""
+    return logits.split([len(possible) for possible in QUESTIONS.values()], dim=-1)
 
 
 def is_plain(instruction: str, kind: str) -> bool:

@@ -17,11 +17,14 @@ class Removal:
         shown: (B,) whether an object is removed.
         outline: (B, 1, height, width) logit that a pixel of the source belongs to it.
         leaves: (B,) see `Overlay.leaves`.
+        centre, half: (B, 2) middle of the object's square, and half the square's width and height.
     """
 
     shown: Tensor
     outline: Tensor
     leaves: Tensor
+    centre: Tensor
+    half: Tensor
 
     def over(self, picture: Tensor, source: Tensor) -> Tensor:
         """See `Overlay.over`: the picture as it is."""
@@ -37,4 +40,5 @@ class Removal:
 
     def of(self, chosen: Tensor) -> "Removal":
         """See `Overlay.of`."""
-        return Removal(self.shown[chosen], self.outline[chosen], self.leaves[chosen])
+        whole = (self.shown, self.outline, self.leaves, self.centre, self.half)
+        return Removal(*(part[chosen] for part in whole))

@@ -1,9 +1,9 @@
 """From an instruction to the features that the transformer reads.
 
 A small pretrained sentence encoder (all-MiniLM-L6-v2, Apache-2.0), frozen and stored in 8 bits. Each word piece
-gets two halves: what the piece means by itself and what it means in this sentence. Before that, an instruction that
-asks for an edit of the whole picture in roundabout words is read as plain ones, if there is a reader, and words that
-training never used as others, if there is a lexicon. Knows nothing of pictures.
+gets two halves: what the piece means by itself and what it means in this sentence. Before that, an instruction is read,
+if there is a reader, and where it asks in roundabout words put into plain ones; words that training never used are read
+as others, if there is a lexicon. Knows nothing of pictures.
 
 Axes: B batch, T token slots, C feature channels.
 """
@@ -22,7 +22,8 @@ from transformers import BertConfig, BertModel
 
 from mmdit.model import eight_bits
 from mmdit.model.lexicon import LEXICON_FILE, Lexicon
-from mmdit.model.reader import LAYERS, READER_FILE, Reader
+from mmdit.model.reader import ASKING, LAYERS, PLAIN_WORDS, READER_FILE, Reader, Reading, is_plain
+from mmdit.model.vocabulary import PHOTO_EDITS
 
 MAX_TOKENS = 20
 """Word pieces of an instruction that the editor reads; training never showed it more."""
@@ -39,6 +40,7 @@ class TextFeatures:
         truncated: per instruction, the words beyond `MAX_TOKENS` that were not read.
         read_as: per instruction, the whole of it or each word that was replaced, with what it was read as; only words
             that were read, each pair once.
+        readings: per instruction, what a reader says that it asks for; None where it is not sure, or was not asked.
     """
 
     features: Tensor
@@ -47,6 +49,7 @@ class TextFeatures:
     words: tuple[tuple[tuple[str, slice], ...], ...]
     truncated: tuple[tuple[str, ...], ...]
     read_as: tuple[tuple[tuple[str, str], ...], ...]
+    readings: tuple[Reading | None, ...]
 
     def to(self, device: torch.device | str) -> "TextFeatures":
         return replace(self, **{name: getattr(self, name).to(device) for name in ("features", "ids", "mask")})
@@ -117,7 +120,8 @@ class TextEncoder(nn.Module):
                 the plain ones then.
         """
         said = [normalise(instruction).split() for instruction in instructions]
-        wholes = self._plain_words(said) if plainly and self.reader is not None else [None] * len(said)
+        readings = self._read(said) if plainly and self.reader is not None else [None] * len(said)
+        wholes = [_other_words(words, reading) for words, reading in zip(said, readings, strict=True)]
         said = [own if whole is None else whole.split() for own, whole in zip(said, wholes, strict=True)]
         read = said if self.lexicon is None else [self.lexicon.read(words) for words in said]
         encodings = [self.tokenizer.encode(" ".join(words)) for words in read]
@@ -133,7 +137,7 @@ class TextEncoder(nn.Module):
             read_as.append(tuple(dict.fromkeys([(instruction, whole)] if whole else pairs)))
         slots = slots or max(1, max(len(ids) for ids in kept))
         features, ids, mask = self._features(kept, slots)
-        return TextFeatures(features, ids, mask, tuple(words), tuple(truncated), tuple(read_as))
+        return TextFeatures(features, ids, mask, tuple(words), tuple(truncated), tuple(read_as), tuple(readings))
 
     @torch.inference_mode()
     def states(self, instructions: list[str]) -> tuple[Tensor, Tensor]:
@@ -147,12 +151,16 @@ class TextEncoder(nn.Module):
         hidden = self.bert(input_ids=ids, attention_mask=mask.long(), output_hidden_states=True).hidden_states
         return torch.stack([hidden[layer] for layer in LAYERS], dim=2), mask
 
-    def _plain_words(self, said: list[list[str]]) -> list[str | None]:
-        """What each instruction is read as by the reader; what names an object that can be edited is left to itself."""
+    def _read(self, said: list[list[str]]) -> list[Reading | None]:
+        """What the reader says; nothing of an edit of the whole picture that names an object, or another such edit."""
         things = frozenset() if self.lexicon is None else self.lexicon.things
         texts = [" ".join(words) for words in said]
-        read = self.reader.read(texts, *self.states(texts))
-        return [whole if words and not things & set(words) else None for words, whole in zip(said, read, strict=True)]
+        found = self.reader.read(*self.states(texts))
+        for row, (words, reading) in enumerate(zip(said, found, strict=True)):
+            of_whole = reading is not None and reading.kind in PLAIN_WORDS
+            if not words or (of_whole and (things & set(words) or _names_another(texts[row], reading.kind))):
+                found[row] = None
+        return found
 
     def _padded(self, pieces: list[list[int]], slots: int) -> tuple[Tensor, Tensor]:
         """(B, slots + 2) ids between the encoder's own marks, and their mask."""
@@ -175,6 +183,21 @@ class TextEncoder(nn.Module):
         lengths = torch.tensor([len(tokens) for tokens in pieces], device=device)
         real = torch.arange(slots, device=device) < lengths[:, None]
         return (features * real[..., None]).clone(), (ids[:, 1:-1] * real).clone(), real.clone()
+
+
+def _names_another(instruction: str, kind: str) -> bool:
+    """Whether it holds another kind's own words: two edits may be asked for, of which a reading would lose one."""
+    said = f" {instruction} "
+    return any(f" {word} " in said for of in PHOTO_EDITS if of != kind for word in PLAIN_WORDS[of][1])
+
+
+def _other_words(said: list[str], reading: Reading | None) -> str | None:
+    """The plain words to encode in an instruction's place; None where it is plain, or where there are none."""
+    plain = "" if reading is None else reading.plainly()
+    if reading is None or (reading.kind in PLAIN_WORDS and is_plain(" ".join(said), reading.kind)):
+        return None
+    is_said = ASKING.union(plain.split()).issuperset(said)
+    return None if is_said or not plain else plain
 
 
 def _unit_variance(x: Tensor) -> Tensor:

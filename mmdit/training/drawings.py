@@ -14,8 +14,8 @@ from torch.nn import functional
 from mmdit.model.object_head import DRAWING_SIDE
 from mmdit.model.overlay import strips
 from mmdit.model.registration import Square
+from mmdit.model.vocabulary import OBJECTS
 from mmdit.training.scenes import SceneBatch, Scenes
-from mmdit.training.vocabulary import OBJECTS
 
 BATCHES, BATCH, FITS = 80, 48, 3
 KINDS = ("add", "replace")

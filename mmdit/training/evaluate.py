@@ -20,15 +20,18 @@ from mmdit import images
 from mmdit.catalog import ASSETS, CATALOG
 from mmdit.families.mini import MiniEditor
 from mmdit.families.mini_sampling import edit_field
+from mmdit.model.vocabulary import FURTHER_EDITS, KINDS, PHOTO_EDITS
 from mmdit.training import localisation, sheets
 from mmdit.training.photo_edits import photo_edit
 from mmdit.training.scenes import SceneBatch, Scenes
 from mmdit.training.scores import Scores, psnr, right_object, score, summarise
-from mmdit.training.vocabulary import KINDS, PHOTO_EDITS
 
 EXAMPLES = ASSETS / "examples"
-BENCHMARK = 1
-"""Rises whenever the held-out samples or what is measured of them change: numbers of one version can be compared."""
+BENCHMARK = 2
+"""Rises whenever the held-out samples or what is measured of them change: numbers of one version can be compared. The
+second has those of the first, and further edits.
+"""
+FIRST_FURTHER = 100_000  # number of their first batch
 HELD_OUT_SEED = 4242
 REPEATS = 4  # samples of each kind in one batch
 UNSEEN = ("wordings", "figurative", "synonyms")
@@ -46,19 +49,32 @@ class HeldOut:
     def __iter__(self) -> Iterator[SceneBatch]:
         return self.worded("train")
 
-    def worded(self, wording: str) -> Iterator[SceneBatch]:
-        """The same scenes' worth of samples with instructions of another split of `wordings.SPLITS`."""
-        kinds = [kind for kind in KINDS for _ in range(REPEATS)]
+    def worded(self, wording: str, further: bool = False) -> Iterator[SceneBatch]:
+        """The same scenes' worth of samples with instructions of another split of `wordings.SPLITS`.
+
+        Args:
+            further: samples of `FURTHER_EDITS` in the place of those of `KINDS`; of the splits "train" and "wordings".
+        """
+        kinds = [kind for kind in (FURTHER_EDITS if further else KINDS) for _ in range(REPEATS)]
         for number in range(self.batches):
-            yield self.scenes.batch(number, len(kinds), kinds=kinds, wording=wording)
+            yield self.scenes.batch(number + FIRST_FURTHER * further, len(kinds), kinds=kinds, wording=wording)
 
 
 def run(
-    editor: MiniEditor, held_out: HeldOut, wording: str, steps: int, worst: sheets.Worst | None = None
+    editor: MiniEditor,
+    held_out: HeldOut,
+    wording: str,
+    steps: int,
+    worst: sheets.Worst | None = None,
+    further: bool = False,
 ) -> dict[str, dict[str, Any]]:
-    """Edit every sample of a split of wordings and summarise by kind; ``worst`` is shown every edit."""
+    """Edit every sample of a split of wordings and summarise by kind; ``worst`` is shown every edit.
+
+    Args:
+        further: see `HeldOut.worded`.
+    """
     scores: dict[str, list[Scores]] = defaultdict(list)
-    for scenes in held_out.worded(wording):
+    for scenes in held_out.worded(wording, further):
         output = edit_batch(editor, scenes, steps)
         rows = score(scenes, output)
         if worst is not None:
@@ -122,6 +138,11 @@ def evaluate(model: str, data: Path, out: Path, steps: tuple[int, ...], per_kind
             str(count): run(editor, held_out, "train", count, worst if count == default else None) for count in steps
         },
         **{f"unseen_{wording}": run(editor, held_out, wording, default) for wording in UNSEEN},
+        "further_edits": {
+            str(count): run(editor, held_out, "train", count, worst if count == default else None, further=True)
+            for count in steps
+        },
+        "unseen_further_edits": run(editor, held_out, "wordings", default, further=True),
         "full_size": run_full_size(editor, _whole_photographs(held_out), default),
         "attention": localisation.localisation(editor, list(held_out)),
     }
@@ -132,6 +153,9 @@ def evaluate(model: str, data: Path, out: Path, steps: tuple[int, ...], per_kind
         scenes = held_out.scenes.batch(10_000, len(kinds), kinds=kinds, working_size=(128, 128), wording=wording)
         output = edit_batch(editor, scenes, default)
         sheets.sheet(sheets.samples(scenes, output)).save(out / f"sheet_{wording}.png")
+    kinds = [kind for kind in FURTHER_EDITS for _ in range(4)]
+    scenes = held_out.scenes.batch(2 * FIRST_FURTHER, len(kinds), kinds=kinds, working_size=(128, 128))
+    sheets.sheet(sheets.samples(scenes, edit_batch(editor, scenes, default))).save(out / "sheet_further.png")
     if default in steps:
         sheets.sheet(worst.samples()).save(out / "worst.png")
     print(table(results))
@@ -149,8 +173,9 @@ COLUMNS = {
 def table(results: dict[str, Any]) -> str:
     """The main numbers as text."""
     lines = []
-    for title in ("seen_wordings", *(f"unseen_{wording}" for wording in UNSEEN)):
-        by_steps = results[title] if title == "seen_wordings" else {str(results["default_steps"]): results[title]}
+    unseen = [f"unseen_{wording}" for wording in (*UNSEEN, "further_edits")]
+    for title in ("seen_wordings", *unseen[:-1], "further_edits", unseen[-1]):
+        by_steps = {str(results["default_steps"]): results[title]} if title in unseen else results[title]
         for count, summary in by_steps.items():
             lines.append(f"\n{title.replace('_', ' ')}, {count} steps")
             lines.append(" ".join(["kind            ", *(f"{title:>{width}}" for title, width in COLUMNS.values())]))

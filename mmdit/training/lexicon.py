@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mmdit.model.lexicon import LEXICON_FILE, Lexicon
-from mmdit.training.vocabulary import COLOURS, KINDS, OBJECTS
+from mmdit.model.vocabulary import COLOURS, KINDS, OBJECTS
 from mmdit.training.wordings import generate, idle, nouns
 
 PARTS = {"n": "noun", "v": "verb", "a": "adj", "r": "adv"}

@@ -7,11 +7,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mmdit.model.arrangement import ANCHOR
 from mmdit.model.edit_field import EditField
 from mmdit.model.object_head import FoundObjects
-from mmdit.training.plans import ANCHOR, BIGGER, SMALLER, UNSAID
+from mmdit.model.vocabulary import COLOURS, KINDS, OBJECT_EDITS, OBJECTS, PLACES
+from mmdit.training.plans import BIGGER, SMALLER, UNSAID
 from mmdit.training.scenes import SceneBatch
-from mmdit.training.vocabulary import COLOURS, KINDS, OBJECT_EDITS, OBJECTS, PLACES
 
 EDITED_PIXEL_WEIGHT = 5.0
 VISIBLE_CHANGE = 0.06  # in [−1, 1]: what counts as an edited pixel

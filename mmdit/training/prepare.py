@@ -20,8 +20,8 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from transformers import BertConfig
 
-from mmdit.model.text import TextEncoder
-from mmdit.training.vocabulary import OBJECTS
+from mmdit.model.text import MAX_TOKENS, TextEncoder
+from mmdit.model.vocabulary import OBJECTS
 
 SPRITE_SIZE = 128
 FONT_SIZE = 109  # the only bitmap size that Noto Color Emoji has
@@ -131,10 +131,14 @@ def convert_text_encoder(folder: Path, wordnet: Path, destination: Path) -> None
     """all-MiniLM-L6-v2 as published (config.json, tokenizer.json, model.safetensors) → our 8-bit files."""
     tokenizer_json = json.loads((folder / "tokenizer.json").read_text())
     kept = prune_vocabulary(tokenizer_json, english_words(wordnet))
-    published = json.loads((folder / "config.json").read_text()) | {"vocab_size": len(kept)}
+    places = MAX_TOKENS + 2  # and the encoder's own tokens at both ends
+    published = json.loads((folder / "config.json").read_text())
+    published |= {"vocab_size": len(kept), "max_position_embeddings": places}
     encoder = TextEncoder(BertConfig(**published), Tokenizer.from_str(json.dumps(tokenizer_json)))
     weights = load_file(folder / "model.safetensors")
     weights["embeddings.word_embeddings.weight"] = weights["embeddings.word_embeddings.weight"][kept]
+    of_places = "embeddings.position_embeddings.weight"
+    weights[of_places] = weights[of_places][:places]
     encoder.bert.load_state_dict({name: weights[name] for name in encoder.bert.state_dict()})
     encoder.save_pretrained(destination)
 

@@ -1,75 +1,88 @@
-"""Train what reads roundabout requests as plain ones: `mmdit.model.reader`.
+"""Train what reads instructions: `mmdit.model.reader`.
 
-In: the training templates and ``wordings/requests.tsv.gz`` (author, kind, sentence), whose authors had seen none of the
-held-out wordings. Out: reader.safetensors beside the text encoder. Several readers learn from different draws; the one
-that is kept learns their mean (distillation, Hinton et al. 2015, arXiv 1503.02531), also of sentences with a word
-exchanged for any other, so that it is as unsure as they are where they disagree. With ``--without AUTHOR`` that
-author's sentences are read instead, by a reader that never saw them, and nothing is written.
+In: `mmdit.training.requests`. Out: reader.safetensors beside the text encoder. Several readers learn from different
+draws; the one that is kept learns their mean (distillation, Hinton et al. 2015, arXiv 1503.02531), also of sentences
+with a word exchanged for any other, so that it is as unsure as they are where they disagree. With ``--without AUTHOR``
+that author's sentences are read instead, by a reader that never saw them, and nothing is written.
 
     python -m mmdit.training.reader --out assets/mini/text_encoder
 """
 
 import argparse
-import gzip
 import random
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mmdit.model.reader import KINDS, READER_FILE, SURE, Reader
+from mmdit.model.reader import ANSWERS, QUESTIONS, READER_FILE, Reader, by_question
 from mmdit.model.text import TextEncoder
-from mmdit.training.vocabulary import COLOURS, LEAVE_ALONE, OBJECT_EDITS, OBJECTS, PHOTO_EDITS, PLACES
-from mmdit.training.wordings import instruction
+from mmdit.training.requests import Example, by_author, examples
 from mmdit.training.wordings.held_out import HELD_OUT_WORDS
+from mmdit.training.wordings.idle import HELD_OUT_FOREIGN_NOUNS
+from mmdit.training.wordings.nouns import HELD_OUT_COLOUR_SYNONYMS, HELD_OUT_SYNONYMS
 
-REQUESTS = Path(__file__).parent / "wordings" / "requests.tsv.gz"
-TEMPLATES_OF_A_KIND, OTHERS_OF_A_KIND = 1500, 700
-EPOCHS, BATCH, RATE, DROPOUT, SMOOTHING, TOKENS_LEFT_OUT = 12, 128, 2e-3, 0.3, 0.05, 0.1
+EPOCHS, BATCH, RATE, DROPOUT, SMOOTHING, TOKENS_LEFT_OUT = 10, 128, 1.5e-3, 0.15, 0.03, 0.1
 ENCODED_TOGETHER = 128
-TEACHERS, EXCHANGED, EPOCHS_OF_MEAN = 3, 20_000, 6
+SORTED_TOGETHER, RARE = 32, 3  # batches; times that an example of a rare kind is shown
+TEACHERS, EXCHANGED, EPOCHS_OF_MEAN = 3, 20_000, 5
+UNASKED = -100  # the class index that cross-entropy ignores
 
 
-def requests() -> list[tuple[str, str, str]]:
-    """(author, kind, sentence) of every hand-written request."""
-    lines = gzip.decompress(REQUESTS.read_bytes()).decode().splitlines()
-    return [tuple(line.split("\t")) for line in lines]
-
-
-def examples(without: str, seed: int) -> list[tuple[str, str]]:
-    """(kind, instruction) to learn from: requests, training templates, and what asks for nothing of the kind."""
-    draw = random.Random(seed)
-    found = {(kind, sentence) for author, kind, sentence in requests() if author != without}
-    found |= {(kind, instruction(kind, draw)) for kind in PHOTO_EDITS for _ in range(TEMPLATES_OF_A_KIND)}
-    for kind in (*OBJECT_EDITS, *LEAVE_ALONE):
-        for _ in range(OTHERS_OF_A_KIND * (1 + 3 * (kind in LEAVE_ALONE))):
-            name, replacement = draw.sample(list(OBJECTS), 2)
-            slots = {
-                "name": None if kind == "nonsense" else name, "colour": draw.choice(list(COLOURS)),
-                "replacement": replacement, "place": draw.choice(PLACES),
-            }  # fmt: skip
-            found.add(("other", instruction(kind, draw, **slots)))
-    return sorted(found)
-
-
-def encoded(encoder: TextEncoder, sentences: list[str]) -> tuple[Tensor, Tensor]:
-    """(N, T, L, C) states in float16 and (N, T) mask."""
-    states, masks = [], []
-    for start in range(0, len(sentences), ENCODED_TOGETHER):
-        some, mask = encoder.states(sentences[start : start + ENCODED_TOGETHER])
-        states.append(some.half())
-        masks.append(mask)
-    longest = max(mask.shape[1] for mask in masks)
-    padded = [functional.pad(some, (0, 0, 0, 0, 0, longest - some.shape[1])) for some in states]
-    return torch.cat(padded), torch.cat([functional.pad(mask, (0, longest - mask.shape[1])) for mask in masks])
-
-
-def exchanged(encoder: TextEncoder, sentences: list[str], seed: int) -> list[str]:
-    """Some of the sentences, each with a word exchanged for one of the encoder's vocabulary."""
-    draw = random.Random(f"exchanged-{seed}")
+def vocabulary(encoder: TextEncoder) -> tuple[str, ...]:
+    """The encoder's whole words, but for those that are held out."""
+    nouns = {*HELD_OUT_SYNONYMS.values(), *HELD_OUT_COLOUR_SYNONYMS.values(), *HELD_OUT_FOREIGN_NOUNS}
+    held_out = HELD_OUT_WORDS | {word for phrase in nouns for word in phrase.split()}
     known = sorted(word for word in encoder.tokenizer.get_vocab() if word.isalpha() and len(word) > 2)
-    others = [word for word in known if word not in HELD_OUT_WORDS]
+    return tuple(word for word in known if word not in held_out)
+
+
+class Encoded:
+    """Sentences as the frozen encoder's states, the tokens of all one after the other.
+
+    Args:
+        encoder: whose states.
+        sentences: normalised; each is encoded once, however often it is asked for.
+    """
+
+    def __init__(self, encoder: TextEncoder, sentences: Iterable[str]) -> None:
+        self.row = {sentence: row for row, sentence in enumerate(sorted(set(sentences), key=lambda of: (len(of), of)))}
+        parts, lengths = [], []
+        for start in range(0, len(self.row), ENCODED_TOGETHER):
+            states, mask = encoder.states(list(self.row)[start : start + ENCODED_TOGETHER])
+            parts.append(states[mask].half())
+            lengths.append(mask.sum(dim=1))
+        self.states, self.lengths = torch.cat(parts), torch.cat(lengths)
+        self.starts = self.lengths.cumsum(0) - self.lengths
+
+    def rows(self, sentences: Iterable[str]) -> Tensor:
+        """(N,) their numbers."""
+        return torch.tensor([self.row[sentence] for sentence in sentences])
+
+    def batch(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, T, L, C) states and (B, T) mask of the sentences of these numbers."""
+        places = torch.arange(int(self.lengths[rows].max()))
+        mask = places < self.lengths[rows][:, None]
+        return self.states[(self.starts[rows][:, None] + places * mask)].float() * mask[..., None, None], mask
+
+
+def answers_of(learnt: Sequence[Example]) -> Tensor:
+    """(N, questions) the number of each answer, `UNASKED` where none is to be learnt."""
+    rows = torch.full((len(learnt), len(QUESTIONS)), UNASKED)
+    for row, example in zip(rows, learnt, strict=True):
+        for place, question in enumerate(QUESTIONS):
+            answer = dict(example.answers).get(question)
+            if answer is not None:
+                row[place] = QUESTIONS[question].index(answer)
+    return rows
+
+
+def exchanged(encoder: TextEncoder, sentences: Sequence[str], seed: int) -> list[str]:
+    """Some of the sentences, each with a word exchanged for one of the encoder's vocabulary."""
+    draw, others = random.Random(f"exchanged-{seed}"), vocabulary(encoder)
     found = []
     for sentence in draw.choices(sentences, k=EXCHANGED):
         words = sentence.split()
@@ -79,47 +92,67 @@ def exchanged(encoder: TextEncoder, sentences: list[str], seed: int) -> list[str
 
 
 def taught(encoder: TextEncoder, without: str, seed: int) -> Reader:
-    """The reader that is kept: one that learnt the mean of `TEACHERS` others."""
-    lessons = [examples(without, seed + number) for number in range(TEACHERS)]
-    teachers = [train(encoder, learnt, seed + number) for number, learnt in enumerate(lessons)]
-    return learnt_from(encoder, teachers, [sentence for learnt in lessons for _, sentence in learnt], seed)
+    """The reader that is kept: one that says what `TEACHERS` others say in the mean, of what they learnt from and of
+    some of it with a word exchanged.
+    """
+    known = vocabulary(encoder)
+    lessons = [examples(without, seed + number, known) for number in range(TEACHERS)]
+    sentences = sorted({example.sentence for learnt in lessons for example in learnt})
+    sentences += exchanged(encoder, sentences, seed)
+    pool = Encoded(encoder, sentences)
+    teachers = [train(pool, learnt, seed + number) for number, learnt in enumerate(lessons)]
+    return learnt_from(pool, teachers, sentences, seed)
 
 
-def learnt_from(encoder: TextEncoder, teachers: list[Reader], sentences: list[str], seed: int) -> Reader:
-    """A reader that says of the sentences, and of some with a word exchanged, what the teachers say in the mean."""
-    sentences = sorted(set(sentences))
-    sentences = sentences + exchanged(encoder, sentences, seed)
-    states, mask = encoded(encoder, sentences)
-    return _fitted(states, mask, _mean_of(teachers, states, mask), seed, EPOCHS_OF_MEAN)
+def train(pool: Encoded, learnt: Sequence[Example], seed: int) -> Reader:
+    """A reader that was shown the examples in an order that the seed decides, rare kinds more often."""
+    learnt = [example for example in learnt for _ in range(RARE if example.is_rare else 1)]
+    return _fitted(pool, pool.rows(example.sentence for example in learnt), answers_of(learnt), seed, EPOCHS)
 
 
-def train(encoder: TextEncoder, learnt: list[tuple[str, str]], seed: int) -> Reader:
-    """A reader that was shown the examples in an order that the seed decides."""
-    states, mask = encoded(encoder, [sentence for _, sentence in learnt])
-    wanted = functional.one_hot(torch.tensor([KINDS.index(kind) for kind, _ in learnt]), len(KINDS)).float()
-    return _fitted(states, mask, (1 - SMOOTHING) * wanted + SMOOTHING / len(KINDS), seed, EPOCHS)
+def learnt_from(pool: Encoded, teachers: Sequence[Reader], sentences: Sequence[str], seed: int) -> Reader:
+    """A reader that says of the sentences what the teachers say in the mean."""
+    rows = pool.rows(sentences)
+    return _fitted(pool, rows, _mean_of(teachers, pool, rows), seed, EPOCHS_OF_MEAN)
 
 
 @torch.inference_mode()
-def _mean_of(teachers: list[Reader], states: Tensor, mask: Tensor) -> Tensor:
-    """(N, kinds) probabilities."""
-    some = zip(states.split(BATCH), mask.split(BATCH), strict=True)
-    means = [torch.stack([teacher(of.float(), real).softmax(-1) for teacher in teachers]).mean(0) for of, real in some]
-    return torch.cat(means)
+def _mean_of(teachers: Sequence[Reader], pool: Encoded, rows: Tensor) -> Tensor:
+    """(N, `ANSWERS`) probabilities, question by question."""
+    means = torch.zeros(len(rows), ANSWERS)
+    for chosen in torch.arange(len(rows)).split(BATCH):
+        states, mask = pool.batch(rows[chosen])
+        for teacher in teachers:
+            said = by_question(teacher(states, mask))
+            means[chosen] += torch.cat([of.softmax(-1) for of in said], dim=-1) / len(teachers)
+    return means
 
 
-def _fitted(states: Tensor, mask: Tensor, wanted: Tensor, seed: int, epochs: int) -> Reader:
-    """A reader that answers (N, T, L, C) states as (N, kinds) probabilities say."""
+def _loss(logits: Tensor, wanted: Tensor) -> Tensor:
+    """Of numbers of answers, (N, questions), or of probabilities, (N, `ANSWERS`)."""
+    said = by_question(logits)
+    if wanted.is_floating_point():
+        return sum(functional.cross_entropy(of, to) for of, to in zip(said, by_question(wanted), strict=True))
+    losses = [
+        functional.cross_entropy(of, to, ignore_index=UNASKED, label_smoothing=SMOOTHING, reduction="sum") / len(to)
+        for of, to in zip(said, wanted.unbind(dim=1), strict=True)
+    ]
+    return sum(losses)
+
+
+def _fitted(pool: Encoded, rows: Tensor, wanted: Tensor, seed: int, epochs: int) -> Reader:
+    """A reader that answers sentences, (N,) by number, as ``wanted`` says, see `_loss`."""
     torch.manual_seed(seed)
-    reader = Reader(states.shape[-1]).train()
+    reader = Reader(pool.states.shape[-1]).train()
     optimizer = torch.optim.AdamW(reader.parameters(), RATE, weight_decay=0.05)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, epochs * -(-len(states) // BATCH))
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, epochs * -(-len(rows) // BATCH))
     for epoch in range(epochs):
         losses = []
-        for rows in torch.randperm(len(states)).split(BATCH):
-            kept = mask[rows] & (torch.rand(mask[rows].shape) > TOKENS_LEFT_OUT)
+        for chosen in _batches(pool.lengths[rows]):
+            states, mask = pool.batch(rows[chosen])
+            kept = mask & (torch.rand(mask.shape) > TOKENS_LEFT_OUT)
             kept[:, 0] = True
-            loss = functional.cross_entropy(reader(states[rows].float(), kept, DROPOUT), wanted[rows])
+            loss = _loss(reader(states, kept, DROPOUT), wanted[chosen])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -129,19 +162,28 @@ def _fitted(states: Tensor, mask: Tensor, wanted: Tensor, seed: int, epochs: int
     return reader.requires_grad_(False).eval()
 
 
-@torch.inference_mode()
-def report(encoder: TextEncoder, reader: Reader, asked: list[tuple[str, str]]) -> None:
-    """Print how many of the sentences are read right, and how many of those that it is sure of."""
-    states, mask = encoded(encoder, [sentence for _, sentence in asked])
-    sure, kinds = reader(states.float(), mask).softmax(-1).max(-1)
-    right = kinds == torch.tensor([KINDS.index(kind) for kind, _ in asked])
-    counted = sure >= SURE
-    share = right[counted].float().mean()
-    print(f"right {right.float().mean():.3f}; sure of {counted.float().mean():.3f}, of which right {share:.3f}")
-    for kind in PHOTO_EDITS:
-        own = torch.tensor([asked_kind == kind for asked_kind, _ in asked])
-        wrong = (counted & ~right)[own].float().mean()
-        print(f"  {kind}: right {right[own].float().mean():.2f}, wrong and sure {wrong:.2f}")
+def _batches(lengths: Tensor) -> list[Tensor]:
+    """One epoch's examples in batches of about one length, drawn by chance."""
+    chunks = torch.randperm(len(lengths)).split(BATCH * SORTED_TOGETHER)
+    found = [chosen for chunk in chunks for chosen in chunk[lengths[chunk].argsort()].split(BATCH)]
+    return [found[place] for place in torch.randperm(len(found))]
+
+
+def report(encoder: TextEncoder, reader: Reader, asked: Sequence[Example]) -> None:
+    """Print, for each kind, the shares of sentences that are read wholly right, and wrongly."""
+    pool = Encoded(encoder, [example.sentence for example in asked])
+    rows = pool.rows(example.sentence for example in asked)
+    readings = [reading for some in rows.split(BATCH) for reading in reader.read(*pool.batch(some))]
+    said, right, wrong = Counter(), Counter(), Counter()
+    for example, reading in zip(asked, readings, strict=True):
+        wanted = dict(example.answers)
+        is_right = reading is not None and all(getattr(reading, question) == to for question, to in wanted.items())
+        said.update([example.kind])
+        right.update([example.kind] * is_right)
+        wrong.update([example.kind] * (reading is not None and not is_right))
+    print(f"right {right.total() / said.total():.3f}, wrong {wrong.total() / said.total():.4f}")
+    for kind, count in sorted(said.items()):
+        print(f"  {kind} ({count}): right {right[kind] / count:.2f}, wrong {wrong[kind] / count:.3f}")
 
 
 def main() -> None:
@@ -153,8 +195,7 @@ def main() -> None:
     encoder = TextEncoder.from_pretrained(arguments.out)
     reader = taught(encoder, arguments.without, arguments.seed)
     if arguments.without:
-        others = [(kind, sentence) for author, kind, sentence in requests() if author == arguments.without]
-        report(encoder, reader, others)
+        report(encoder, reader, by_author(arguments.without, arguments.seed))
     else:
         reader.save(arguments.out / READER_FILE)
 

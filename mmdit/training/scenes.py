@@ -15,12 +15,15 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from mmdit.model.effect import made
+from mmdit.model.overlay import strips
+from mmdit.model.reader import Reading
 from mmdit.model.transformer import WORKING_SIZES
+from mmdit.model.vocabulary import EFFECTS, OBJECTS, PHOTO_EDITS
 from mmdit.training.backgrounds import draw_backgrounds, photographs_of
 from mmdit.training.photo_edits import photo_edit
 from mmdit.training.plans import LACKS_EDITED, MAX_OBJECTS, Placement, Plan
 from mmdit.training.sprites import Pixels, Sprites
-from mmdit.training.vocabulary import OBJECTS, PHOTO_EDITS
 
 SIZE_SHARES: dict[tuple[int, int], float] = dict(
     zip(WORKING_SIZES, (0.30, 0.19, 0.15, 0.16, 0.12, 0.04, 0.04), strict=True)
@@ -112,7 +115,9 @@ class Scenes:
         for index, kind in enumerate(kinds):
             if kind in PHOTO_EDITS:
                 target[index] = photo_edit(kind, source[index])
-        edited = [MAX_OBJECTS if plan.kind == "add" else plan.edited for plan in plans]
+            elif kind in (*EFFECTS, "parts"):
+                target[index] = _with_effect(plans[index].reading, source[index])
+        edited = [MAX_OBJECTS if plan.asked == "add" else plan.edited for plan in plans]
         return SceneBatch(
             source=source * 2 - 1,
             target=target * 2 - 1,
@@ -166,6 +171,13 @@ class Scenes:
 def _paste(canvas: Tensor, pixels: Pixels, rows: Tensor) -> None:
     """Draw over a flattened canvas (rows, height · width, 3), in place."""
     canvas[rows, pixels.place] = canvas[rows, pixels.place] * (1 - pixels.alpha) + pixels.colour
+
+
+def _with_effect(reading: Reading, picture: Tensor) -> Tensor:
+    """A picture, (3, height, width) in [0, 1], with what a reading asks for of `EFFECTS` and of parts."""
+    height, width = picture.shape[-2:]
+    _, here = next(strips(height, width, picture.device))
+    return made(reading, picture[None], here, width / height)[0].clamp(0, 1)
 
 
 def _painted(plans: list[Plan], placement: Placement) -> Tensor:

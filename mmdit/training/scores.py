@@ -12,13 +12,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from mmdit.model.vocabulary import FURTHER_OBJECT_EDITS, LEAVE_ALONE, OBJECT_EDITS
 from mmdit.training.objective import VISIBLE_CHANGE
 from mmdit.training.plans import MAX_OBJECTS
 from mmdit.training.scenes import SceneBatch, Scenes
-from mmdit.training.vocabulary import LEAVE_ALONE, OBJECT_EDITS
 
 TOUCHED = 0.08  # mean absolute change of another object, of the full range, from which on it was touched
 RESAMPLES, CONFIDENCE = 1000, 0.95
+
+OF_OBJECTS = OBJECT_EDITS + FURTHER_OBJECT_EDITS
 
 Scores = dict[str, float]
 
@@ -45,7 +47,7 @@ def score(scenes: SceneBatch, output: Tensor) -> list[Scores]:
     change = (output - scenes.source).abs().mean(dim=1, keepdim=True) / 2
     scores = []
     for index, kind in enumerate(scenes.kinds):
-        where = region[index] if kind in OBJECT_EDITS else torch.ones_like(region[index])
+        where = region[index] if kind in OF_OBJECTS else torch.ones_like(region[index])
         row = {
             "psnr": psnr(error[index].mean()).item(),
             "psnr_unedited": psnr(unedited[index].mean()).item(),
@@ -54,10 +56,10 @@ def score(scenes: SceneBatch, output: Tensor) -> list[Scores]:
             "psnr_source": psnr(_squared_error(output, scenes.source)[index].mean()).item(),
         }
         outside = 1 - near[index]
-        if kind in OBJECT_EDITS and outside.sum() > 0:
+        if kind in OF_OBJECTS and outside.sum() > 0:
             row["psnr_outside"] = psnr((error[index] * outside).sum() / outside.sum()).item()
         touched = _others_touched(scenes, index, change[index, 0] * outside[0])
-        if kind in OBJECT_EDITS and touched is not None:
+        if kind in OF_OBJECTS and touched is not None:
             row["touched"] = float(touched)
         scores.append(row)
     return scores

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from mmdit.model.tint import luma, recolour
-from mmdit.training.vocabulary import COLOURS
+from mmdit.model.vocabulary import COLOURS
 
 SIZES = (14, 84)
 """Smallest and largest side at which an object is ever drawn, in pixels."""

@@ -25,11 +25,11 @@ from mmdit.catalog import CATALOG
 from mmdit.model.object_head import LEVELS
 from mmdit.model.text import MAX_TOKENS, TextEncoder
 from mmdit.model.transformer import MiniMMDiT
+from mmdit.model.vocabulary import OBJECTS, PHOTO_EDITS
 from mmdit.training.drawings import learn_drawings
 from mmdit.training.muon import Muon
 from mmdit.training.objective import Probe, change_loss, draw_timesteps, edit_loss, object_loss
 from mmdit.training.scenes import KIND_SHARES, SceneBatch, Scenes
-from mmdit.training.vocabulary import OBJECTS, PHOTO_EDITS
 
 ASKED_WEIGHT, CHANGE_WEIGHT, OVERLAID_WEIGHT = 0.02, 0.1, 0.02
 READING_SIZE, READING_BATCH, READING_WEIGHT = (32, 32), 64, 0.3

@@ -9,7 +9,7 @@ import itertools
 import random
 import re
 
-from mmdit.training.vocabulary import COLOURS, KINDS, LEAVE_ALONE, OBJECT_EDITS, OBJECTS
+from mmdit.model.vocabulary import COLOURS, KINDS, LEAVE_ALONE, OBJECT_EDITS, OBJECTS
 from mmdit.training.wordings import more_colour_edits, more_light_edits, more_object_edits, object_edits, photo_edits
 from mmdit.training.wordings.held_out import FIGURATIVE, PLAIN
 from mmdit.training.wordings.idle import (

@@ -1,7 +1,7 @@
 """What the embedded editor is taught: objects, colours, places and kinds of edit.
 
-Knows names and definitions only. How they are drawn is in `scenes.py`, how people ask for them in
-`wordings.py`.
+Knows names and definitions only. How they are drawn is in `mmdit.training.scenes`, how people ask for them in
+`mmdit.training.wordings`.
 """
 
 OBJECTS: dict[str, str] = {
@@ -38,6 +38,20 @@ PHOTO_EDITS: tuple[str, ...] = (
     "black and white", "sepia", "invert", "brighter", "darker", "warmer", "cooler", "contrast", "saturation",
     "blur", "night",
 )  # fmt: skip
+EFFECTS: tuple[str, ...] = ("fog", "sunset", "frame", "vignette")
+"""Edits of the whole picture that are made by their definition, see `mmdit.model.effect`."""
+ARRANGEMENTS: tuple[str, ...] = ("move", "parts")
+"""An object put elsewhere; what has one colour given another."""
+
+WHICH: tuple[str, ...] = ("left", "right", "upper", "lower", "larger", "smaller", "any")
+"""Which of several objects of a kind is meant."""
+BESIDE: tuple[str, ...] = ("left", "right", "above", "below", "behind", "front")
+"""Where something new stands, seen from an object."""
+
+FURTHER_OBJECT_EDITS: tuple[str, ...] = ("move", "one of two", "beside")
+FURTHER_EDITS: tuple[str, ...] = (*FURTHER_OBJECT_EDITS, "parts", *EFFECTS)
+"""What the transformer was never taught: it follows from what it finds, and from reading the instruction."""
+
 LEAVE_ALONE: tuple[str, ...] = ("absent object", "nonsense")
 """Instructions whose right answer is the unchanged picture."""
 

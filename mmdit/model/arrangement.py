@@ -1,0 +1,137 @@
+"""Where things stand: one of several objects of a kind, an object moved to another place, something new beside another.
+
+What the instruction says of it comes from its `Reading`; what stands where, from the overlays that the object head
+found.
+
+Axes: B batch. Coordinates are those of `overlay.py`.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import torch
+from scipy import ndimage
+from torch import Tensor
+
+from mmdit.model.cut_out import CutOut
+from mmdit.model.drawing import Drawing
+from mmdit.model.overlay import Overlay
+from mmdit.model.reader import Reading
+from mmdit.model.removal import Removal
+from mmdit.model.vocabulary import PLACES
+
+ANCHOR = 8
+"""What is put somewhere stands on a raster of half patches, in working pixels: few ways to cut one into patches."""
+LEAST = 0.1  # of the largest part of an outline, the size from which another part is an object, too
+OUTSIDE = -20.0  # logit of what belongs to no object
+TOUCHING, ASIDE, UP = 1.05, 0.6, 0.4
+"""How far beside another object something new stands, in the sum of their half sides; how far from one that it stands
+behind or before, in its half sides."""
+
+Look = Callable[[Tensor, Sequence[str]], Removal | None]
+"""Numbers in the batch and the names of objects → where these are, as if they were to be removed."""
+
+
+def standing(cells: Tensor, height: int, width: int) -> Tensor:
+    """(…, 2) working pixels x, y of what stands in the cells of `PLACES`, (…), of a height × width picture."""
+    middle = torch.tensor([width, height]) / 2
+    grid = torch.stack([cells % 3, cells // 3], dim=-1)
+    centre = (2 * grid + 1) / 3 * middle
+    return middle + ((centre - middle) / ANCHOR).trunc() * ANCHOR
+
+
+def one_of(outline: Tensor, which: str) -> Tensor:
+    """The outline, (height, width) logit, of one of the separate objects that it shows, chosen by `WHICH`; as it is for
+    an empty text, or where there is only one.
+    """
+    parts, count = ndimage.label((outline > 0).cpu().numpy()) if which else (None, 0)
+    if count < 2:
+        return outline
+    sizes = {number: float((parts == number).sum()) for number in range(1, count + 1)}
+    found = [number for number, size in sizes.items() if size >= LEAST * max(sizes.values())]
+    rows, columns = zip(*ndimage.center_of_mass(parts > 0, parts, found), strict=True)
+    measure, sign = {
+        "left": (columns, 1), "right": (columns, -1), "upper": (rows, 1), "lower": (rows, -1),
+        "smaller": ([sizes[number] for number in found], 1),
+    }.get(which, ([sizes[number] for number in found], -1))  # fmt: skip
+    chosen = min(range(len(found)), key=lambda index: sign * measure[index])
+    others = torch.from_numpy((parts > 0) & (parts != found[chosen])).to(outline.device)
+    return outline.masked_fill(_grown(others) & (outline < 0) | others, OUTSIDE)
+
+
+def _grown(mask: Tensor) -> Tensor:
+    return torch.from_numpy(ndimage.binary_dilation(mask.cpu().numpy(), iterations=3)).to(mask.device)
+
+
+def arranged(
+    overlays: tuple[Overlay, ...], readings: Sequence[Reading | None], size: tuple[int, int], look: Look
+) -> tuple[Overlay, ...]:
+    """The overlays as the readings say where things stand.
+
+    Args:
+        size: (height, width) of the working picture.
+        look: see `Look`.
+    """
+    moving = [reading is not None and reading.kind == "move" for reading in readings]
+    beside = [reading is not None and bool(reading.beside) for reading in readings]
+    if any(moving):
+        overlays = _moved(overlays, readings, size)
+    if any(beside):
+        overlays = _beside(overlays, readings, look)
+    return overlays
+
+
+def _moved(
+    overlays: tuple[Overlay, ...], readings: Sequence[Reading | None], size: tuple[int, int]
+) -> tuple[Overlay, ...]:
+    """What is found to be removed stands in another place in truth."""
+    removal = next((overlay for overlay in overlays if isinstance(overlay, Removal)), None)
+    if removal is None:
+        return overlays
+    moves = [reading is not None and reading.kind == "move" for reading in readings]
+    cells = [PLACES.index(reading.place) if move else 0 for reading, move in zip(readings, moves, strict=True)]
+    moved = removal.shown & torch.tensor(moves, device=removal.shown.device)
+    height, width = size
+    to = standing(torch.tensor(cells), height, width) * 2 / torch.tensor([width, height]) - 1
+    same_size = torch.ones_like(removal.centre[:, 0])
+    here = CutOut(moved, removal.outline, same_size, removal.centre, to.to(removal.centre), removal.leaves)
+    return (*(overlay.where(~moved) for overlay in overlays), here)
+
+
+def _beside(overlays: tuple[Overlay, ...], readings: Sequence[Reading | None], look: Look) -> tuple[Overlay, ...]:
+    """What is drawn stands beside the object that is named, if that is found."""
+    drawing = next((overlay for overlay in overlays if isinstance(overlay, Drawing)), None)
+    wanted = [index for index, reading in enumerate(readings) if reading is not None and reading.beside]
+    chosen = torch.tensor(wanted)
+    found = None if drawing is None else look(chosen, [readings[index].name for index in wanted])
+    if found is None:
+        return overlays
+    centre = drawing.centre.clone()
+    behind = torch.zeros_like(drawing.shown)
+    cover = {
+        "outline": torch.full_like(drawing.outline, OUTSIDE), "centre": torch.zeros_like(centre),
+        "leaves": torch.full_like(drawing.leaves, -1),
+    }  # fmt: skip
+    for row, index in enumerate(wanted):
+        if not (found.shown[row] and drawing.shown[index]):
+            continue
+        side = readings[index].beside
+        centre[index] = next_to(side, found.centre[row], found.half[row], drawing.half[index])
+        behind[index] = side == "behind"
+        cover["outline"][index], cover["centre"][index] = found.outline[row], found.centre[row]
+    placed = tuple(replace(overlay, centre=centre) if overlay is drawing else overlay for overlay in overlays)
+    in_front = CutOut(
+        behind, cover["outline"], torch.ones_like(centre[:, 0]), cover["centre"], cover["centre"], cover["leaves"]
+    )
+    return (*placed, in_front)
+
+
+def next_to(side: str, centre: Tensor, half: Tensor, own: Tensor) -> Tensor:
+    """(2,) the middle of something new with half sides ``own``, (2,), on one of the sides of `BESIDE` of an object."""
+    apart = TOUCHING * (half + own)
+    shift = {
+        "left": (-apart[0], 0 * apart[1]), "right": (apart[0], 0 * apart[1]),
+        "above": (0 * apart[0], -apart[1]), "below": (0 * apart[0], apart[1]),
+        "behind": (ASIDE * half[0], -UP * half[1]), "front": (ASIDE * half[0], UP * half[1]),
+    }[side]  # fmt: skip
+    return (centre + torch.stack(shift)).clamp(own - 1, 1 - own)

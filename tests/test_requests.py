@@ -1,0 +1,134 @@
+"""What the reader learns from: nothing held out, every slot filled, every answer what was filled in."""
+
+import random
+import re
+
+import pytest
+
+from mmdit.model.reader import NEEDED, OPTIONAL, QUESTIONS
+from mmdit.model.text import normalise
+from mmdit.model.vocabulary import COLOURS, FURTHER_EDITS, OBJECT_EDITS, OBJECTS, PHOTO_EDITS, PLACES
+from mmdit.training.requests import (
+    FRAMES,
+    HELD_OUT_AUTHOR,
+    by_author,
+    called,
+    examples,
+    further_request,
+    further_requests,
+    names_of,
+    object_requests,
+    requests,
+)
+from mmdit.training.wordings.generate import _expand
+from mmdit.training.wordings.held_out import FIGURATIVE, HELD_OUT_PHRASES, HELD_OUT_WORDS, PLAIN
+from mmdit.training.wordings.nouns import HELD_OUT_COLOUR_SYNONYMS, HELD_OUT_SYNONYMS
+
+HELD_OUT_NOUNS = {*HELD_OUT_SYNONYMS.values(), *HELD_OUT_COLOUR_SYNONYMS.values()}
+SLOTS = {"recolour": "xc", "remove": "x", "replace": "xy", "add": "y", "bigger": "x", "smaller": "x", "move": "xp",
+         "parts": "cd", "beside": "xy"}  # fmt: skip
+
+
+def test_no_request_holds_anything_held_out() -> None:
+    held = [
+        normalise(text)
+        for table in (PLAIN, FIGURATIVE)
+        for texts in table.values()
+        for t in texts
+        for text in _expand(t)
+    ]
+    sentences = [sentence for _, _, sentence in requests()]
+    with_slots = [sentence for *_, sentence in object_requests()]
+    assert len(set(sentences)) == len(sentences) > 5000
+    assert len(set(object_requests())) == len(with_slots) > 5000
+    for sentence in sentences:
+        assert sentence == normalise(sentence) and 1 <= len(sentence.split()) <= 20
+    for sentence in sentences + with_slots:
+        assert not set(sentence.split()) & set(HELD_OUT_WORDS), sentence
+        assert not any(re.search(rf"\b{re.escape(phrase)}\b", sentence) for phrase in HELD_OUT_PHRASES), sentence
+        assert not any(text in sentence for text in held if len(text) > 3), sentence
+
+
+def test_no_request_about_an_object_matches_a_held_out_template() -> None:
+    """Whatever stands in its slots."""
+
+    def british(text: str) -> str:
+        return text.replace("color", "colour").replace("gray", "grey").replace("center", "centre")
+
+    patterns = []
+    for texts in (*PLAIN.values(), *FIGURATIVE.values()):
+        for text in (of for template in texts for of in _expand(template)):
+            if len(re.sub(r"{[a-z]+}", "", text).split()) > 1:
+                patterns.append(re.compile(rf"\b{re.sub(r'{[a-z]+}', '.+', re.sub(r' ?{p}', '', british(text)))}\b"))
+    for *_, sentence in object_requests():
+        assert not any(pattern.search(british(sentence)) for pattern in patterns), sentence
+
+
+def test_no_word_for_anything_is_held_out() -> None:
+    assert set(names_of()) == {*OBJECTS, *COLOURS, *PLACES}
+    for thing, words in names_of().items():
+        assert len(words) > 10, thing
+        assert not set(words) & HELD_OUT_NOUNS
+        assert not {part for word in words for part in word.split()} & HELD_OUT_WORDS
+
+
+def test_every_request_has_the_slots_of_its_kind() -> None:
+    for _, kind, which, sentence in object_requests():
+        own = kind.removeprefix("select-")
+        slots = set(re.findall(r"{(\w)}", sentence))
+        assert slots <= set("xycdp"), sentence
+        assert set(SLOTS.get(own, "")) <= slots, (kind, sentence)
+        assert (which == "-") == (own == kind and kind != "beside")
+        assert own in (*OBJECT_EDITS, "move", "parts", "beside", "other")
+
+
+def test_examples_say_what_was_filled_in() -> None:
+    learnt = examples("", 0)
+    assert learnt == examples("", 0) != examples("", 1)
+    assert {example.kind for example in learnt} == set(QUESTIONS["kind"])
+    for example in learnt:
+        answers = dict(example.answers)
+        assert example.sentence == normalise(example.sentence)
+        assert "{" not in example.sentence
+        assert set(answers) == {"kind", *NEEDED.get(example.kind, ()), *OPTIONAL.get(example.kind, ())}
+        assert all(answer in QUESTIONS[question] for question, answer in answers.items())
+    for kind, question in (("remove", "name"), ("add", "new"), ("recolour", "colour"), ("move", "place")):
+        of_kind = [dict(example.answers)[question] for example in learnt if example.kind == kind]
+        assert set(of_kind) >= set(QUESTIONS[question]) - {""}
+
+
+@pytest.mark.parametrize("author", ["3", "19"])
+def test_an_author_can_be_left_out(author: str) -> None:
+    own = {sentence for by, _, sentence in requests() if by == author}
+    without = {example.sentence for example in examples(author, 0)}
+    assert len(own - without) > 0.9 * len(own)  # some are training templates, too
+    assert {example.sentence for example in by_author(author, 0)} >= own
+
+
+def test_further_edits_of_one_author_are_held_out() -> None:
+    own = {sentence for by, kind, sentence in requests() if by == HELD_OUT_AUTHOR and kind in FURTHER_EDITS}
+    assert len(own) > 50
+    assert not own & {example.sentence for example in examples("", 0)}
+    assert {by for by, *_ in requests()} - {HELD_OUT_AUTHOR}
+    for kind in FURTHER_EDITS:
+        train, unseen = (dict.fromkeys(further_requests(split)[kind]) for split in ("train", "wordings"))
+        assert len(train) > 3 * len(unseen) > 15
+        assert not train.keys() & unseen.keys()
+
+
+@pytest.mark.parametrize("kind", FURTHER_EDITS)
+def test_a_further_request_uses_plain_names(kind: str) -> None:
+    for number in range(20):
+        example, which = further_request(kind, random.Random(number), "train")
+        answers = dict(example.answers)
+        assert all(answers[of] in example.sentence for of in ("name", "new", "colour", "part") if answers.get(of))
+        assert which != "any"
+        assert answers.get("which") == which if kind == "one of two" else True
+
+
+def test_words_are_of_the_thing() -> None:
+    draw = random.Random(0)
+    assert {called("cat", draw) for _ in range(300)} <= {"cat", *names_of()["cat"]}
+    assert all(" " in called("top left", draw) for _ in range(50))
+    assert len({template for template in FRAMES if "{c}" in template}) == len(FRAMES)
+    assert set(PHOTO_EDITS) <= {kind for _, kind, _ in requests()}
