@@ -1,6 +1,6 @@
 """The sampler's run of the embedded editor: from a working picture and an encoded instruction to the edit.
 
-What is laid over the picture is decided in the first step, and so is what is painted where it takes an object away.
+What is laid over the picture is decided in the first step. Where it takes an object away, `background.py` paints.
 Knows nothing of files or sizes, and of words only what was read in them.
 """
 
@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from mmdit.model.arrangement import arranged
+from mmdit.model.background import Background
 from mmdit.model.edit_field import EditField
 from mmdit.model.effect import Effect
-from mmdit.model.inpainting import continued
+from mmdit.model.inpainting import without_object
 from mmdit.model.object_head import UNKNOWN
 from mmdit.model.overlay import Overlay
 from mmdit.model.removal import Removal
@@ -32,48 +33,32 @@ class LastStep:
         field: what the model estimated.
         noisy: what it estimated it from.
         estimate: see `mmdit.model.self_ensemble`.
-        beneath: what overlays leave to be painted.
     """
 
     field: EditField
     noisy: Tensor
     estimate: Estimate
-    beneath: "Beneath"
 
-    def refined(self, working: Tensor) -> EditField:
-        """The edit of ``working``, from several views of it; beneath overlays, the picture without the object."""
+    def refined(self, working: Tensor, background: Background | None = None) -> EditField:
+        """The edit of ``working``, from several views of it; beneath overlays, the picture without the object.
+
+        Args:
+            background: see `without_object`.
+        """
         covered = torch.zeros(len(working), dtype=torch.bool, device=working.device)
+        left, outline = covered, torch.zeros_like(working[:, :1])
         for overlay in self.field.overlays:
-            covered |= overlay.shown
+            leaves = overlay.shown & (overlay.leaves != UNKNOWN)
+            covered, left = covered | overlay.shown, left | leaves
+            outline = torch.where(leaves[:, None, None, None], overlay.outline, outline)
         field = ensemble(self.estimate, self.field, self.noisy, working, ~covered)
-        if len(self.beneath.chosen):
-            field = field.replaced(self.beneath.chosen, self.beneath.painted(working))
+        if left.any():
+            chosen = left.nonzero()[:, 0]
+            field = field.replaced(chosen, without_object(working[chosen], outline[chosen], background))
         return field.beside_overlays()
 
 
-@dataclass(frozen=True)
-class Beneath:
-    """The picture without an object, for the samples in which an overlay leaves its place to be painted.
-
-    Args:
-        chosen: (N,) their numbers in the batch.
-        outline: (N, 1, height, width) logit of the object.
-        noise: (N, 3, height, width) what it is estimated from.
-        estimate: see `mmdit.model.self_ensemble`.
-    """
-
-    chosen: Tensor
-    outline: Tensor
-    noise: Tensor
-    estimate: Estimate
-
-    def painted(self, working: Tensor) -> EditField:
-        """From several views."""
-        source, everything = working[self.chosen], torch.arange(len(self.chosen), device=working.device)
-        first = self.estimate(self.noise, source, everything)
-        return continued(ensemble(self.estimate, first, self.noise, source), source, self.outline)
-
-
+@torch.inference_mode()
 def edit_field(
     transformer: MiniMMDiT,
     text_encoder: TextEncoder,
@@ -85,12 +70,17 @@ def edit_field(
     seeds: list[int],
     solver: Solver = "dpm++2m",
     on_step: Callable[[int, Tensor], None] | None = None,
+    background: Background | None = None,
 ) -> EditField:
-    """Sample the edits of a batch of working pictures, (B, 3, height, width), one seed each."""
+    """Sample the edits of a batch of working pictures, (B, 3, height, width), one seed each.
+
+    Args:
+        background: see `without_object`.
+    """
     return sampled(
         transformer, text_encoder, working, text,
         steps=steps, guidance=guidance, seeds=seeds, solver=solver, on_step=on_step,
-    ).refined(working)  # fmt: skip
+    ).refined(working, background)  # fmt: skip
 
 
 @torch.inference_mode()
@@ -143,25 +133,13 @@ def sampled(
             overlays = (*(overlay.where(~effect.shown) for overlay in overlays), effect)
         return arranged(overlays, text.readings, working.shape[-2:], look)
 
-    def beneath(overlays: tuple[Overlay, ...]) -> Beneath:
-        """What overlays leave is painted as what the picture shows when the object is removed."""
-        names, outline = torch.full_like(everything, UNKNOWN), torch.zeros_like(working[:, :1])
-        for overlay in overlays:
-            names = torch.where(overlay.shown, overlay.leaves, names)
-            outline = torch.where(overlay.shown[:, None, None, None], overlay.outline, outline)
-        chosen = (names != UNKNOWN).nonzero()[:, 0]
-        requests = [f"remove the {transformer.config.drawings[name]}" for name in names[chosen].tolist()]
-        said = text_encoder.encode(requests or [""]).to(working.device)
-        return Beneath(chosen, outline[chosen], noise[chosen], partial(seen, texts=(said,), timestep=1.0))
-
     def estimate(noisy: Tensor, timestep: float) -> Tensor:
         texts = (text, *unconditional)
         which = ["" if reading is None else reading.which for reading in text.readings]
         field = seen(noisy, working, everything, texts, timestep, find_objects=not found, which=which)
         # What is laid over it follows from the source and the words, not from what was painted meanwhile.
         field = replace(field, overlays=found[0].field.overlays if found else laid_over(field.overlays))
-        left = found[0].beneath if found else beneath(field.overlays)
-        found[:] = [LastStep(field, noisy, partial(seen, texts=texts, timestep=timestep), left)]
+        found[:] = [LastStep(field, noisy, partial(seen, texts=texts, timestep=timestep))]
         return field.beside_overlays().apply(working).clamp(-1, 1)
 
     sample(estimate, noise, steps, solver, on_step)

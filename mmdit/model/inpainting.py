@@ -1,38 +1,31 @@
-"""What stands where an object was: what the model paints there, mixed with a smooth continuation of the rest.
-
-The continuation is biharmonic inpainting by scikit-image (Damelin and Hoang 2018, Int. J. of Mathematics and
-Mathematical Sciences, 3950312). It is exact where there is nothing but a gradient, and leaves no ghost of the object;
-the model knows textures and horizons.
+"""What is painted where an object was: the picture's continuation by `background.py`, as an edit.
 
 Axes: B batch.
 """
 
-from dataclasses import replace
-
 import torch
-from skimage.restoration import inpaint_biharmonic
 from torch import Tensor
 from torch.nn import functional
 
+from mmdit.model.background import Background, interpolated
 from mmdit.model.edit_field import EditField
 
 EDGE, EDGE_GROWN = 0.3, 1  # the probability from which a pixel is taken for the object's, and pixels around these
-SMOOTH_SHARE = 0.6
 
 
-def continued(field: EditField, source: Tensor, outline: Tensor) -> EditField:
-    """The edit, where an object was, moved towards a smooth continuation of what surrounds it.
+def hole_of(outline: Tensor) -> Tensor:
+    """(B, 1, height, width), 1 where an object may be seen, by its outline's logit, and 0 elsewhere."""
+    return functional.max_pool2d((outline.sigmoid() > EDGE).float(), 2 * EDGE_GROWN + 1, 1, EDGE_GROWN)
+
+
+def without_object(source: Tensor, outline: Tensor, background: Background | None) -> EditField:
+    """The edit that takes an object out of the source, (B, 3, height, width) in [−1, 1].
 
     Args:
-        field: of the source, (B, 3, height, width) in [−1, 1].
         outline: (B, 1, height, width) logit.
+        background: what paints; None for an interpolation.
     """
-    covered = functional.max_pool2d((outline.sigmoid() > EDGE).float(), 2 * EDGE_GROWN + 1, 1, EDGE_GROWN)
-    edited, offset = field.apply(source), field.offset.clone()
-    for index, mask in enumerate(covered[:, 0].bool()):
-        if 0 < mask.float().mean() < 1:
-            seen = source[index].movedim(0, -1).cpu().double().numpy()
-            smooth = inpaint_biharmonic(seen, mask.cpu().numpy(), split_into_regions=False, channel_axis=-1)
-            smooth = torch.from_numpy(smooth).movedim(-1, 0).to(edited).clamp(-1, 1)
-            offset[index] += SMOOTH_SHARE * mask * (smooth - edited[index])
-    return replace(field, offset=offset)
+    hole = hole_of(outline)
+    painted = interpolated(source, hole) if background is None else background(source, hole)
+    nothing = torch.zeros_like(source)
+    return EditField(nothing.repeat(1, 3, 1, 1), hole * (painted.clamp(-1, 1) - source), nothing[:, :1])

@@ -4,12 +4,13 @@ In: the words of an instruction. Out: the words to encode in their place. The ta
 `mmdit.training.lexicon`; this module only looks up.
 """
 
+import gzip
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-LEXICON_FILE = "lexicon.json"
+LEXICON_FILE = "lexicon.json.gz"
 DETERMINERS = frozenset((
     "a", "an", "the", "this", "that", "these", "those", "my", "your", "his", "her", "its", "our", "their",
     "some", "any", "no", "one", "each", "every", "another",
@@ -37,7 +38,7 @@ class Lexicon:
     @classmethod
     def from_file(cls, file: str | Path) -> "Lexicon":
         """Read what `save` wrote."""
-        stored = json.loads(Path(file).read_text(encoding="utf-8"))
+        stored = json.loads(gzip.decompress(Path(file).read_bytes()))
         return cls(
             words=stored["words"],
             colours=stored["colours"],
@@ -47,7 +48,7 @@ class Lexicon:
         )
 
     def save(self, file: str | Path) -> None:
-        """Write it as JSON, one line a table, everything in alphabetical order."""
+        """Write it as packed JSON, one line a table, everything in alphabetical order."""
         tables = {
             "notice": self.notice,
             "words": dict(sorted(self.words.items())),
@@ -56,7 +57,7 @@ class Lexicon:
             "things": sorted(self.things),
         }
         lines = (f"{json.dumps(key)}: {json.dumps(table, separators=(',', ':'))}" for key, table in tables.items())
-        Path(file).write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+        Path(file).write_bytes(gzip.compress(("{\n" + ",\n".join(lines) + "\n}\n").encode(), mtime=0))
 
     def read(self, words: Sequence[str]) -> list[str]:
         """The words of a normalised instruction as they are to be encoded, one entry (maybe a phrase) for each.

@@ -8,14 +8,16 @@ as others, if there is a lexicon. Knows nothing of pictures.
 Axes: B batch, T token slots, C feature channels.
 """
 
+import gzip
 import json
 import re
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from tokenizers import Tokenizer
+from tokenizers import BertWordPieceTokenizer
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import BertConfig, BertModel
@@ -25,6 +27,7 @@ from mmdit.model.lexicon import LEXICON_FILE, Lexicon
 from mmdit.model.reader import ASKING, LAYERS, PLAIN_WORDS, READER_FILE, Reader, Reading, is_plain
 from mmdit.model.vocabulary import PHOTO_EDITS
 
+VOCABULARY_FILE = "vocab.txt.gz"
 MAX_TOKENS = 20
 """Word pieces of an instruction that the editor reads; training never showed it more."""
 
@@ -62,38 +65,50 @@ def normalise(instruction: str) -> str:
 
 
 class TextEncoder(nn.Module):
-    """The frozen encoder, its tokenizer and, if it has them, its lexicon and its reader."""
+    """The frozen encoder, its tokenizer and, if it has them, its lexicon and its reader.
+
+    Args:
+        pieces: the word pieces that it knows, in the order of their numbers.
+    """
 
     def __init__(
-        self, config: BertConfig, tokenizer: Tokenizer, lexicon: Lexicon | None = None, reader: Reader | None = None
+        self, config: BertConfig, pieces: Sequence[str], lexicon: Lexicon | None = None, reader: Reader | None = None
     ) -> None:
         super().__init__()
         self.bert = BertModel(config, add_pooling_layer=False)
-        self.tokenizer = tokenizer
+        vocabulary = {piece: number for number, piece in enumerate(pieces)}
+        self.tokenizer = BertWordPieceTokenizer(vocabulary, lowercase=True)
         self.lexicon = lexicon
         self.reader = reader
         self.requires_grad_(False).eval()
+
+    @property
+    def pieces(self) -> list[str]:
+        """The word pieces in the order of their numbers."""
+        vocabulary = self.tokenizer.get_vocab()
+        return sorted(vocabulary, key=vocabulary.__getitem__)
 
     @property
     def channels(self) -> int:
         return 2 * self.bert.config.hidden_size
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path) -> "TextEncoder":
-        """Read config.json, tokenizer.json, model.safetensors (float, or int8 rows with ``.scale``).
+    def from_pretrained(cls, folder: str | Path, with_reader: bool = True) -> "TextEncoder":
+        """Read config.json, `VOCABULARY_FILE`, model.safetensors (float, or int8 rows with ``.scale``).
 
-        A lexicon.json and a reader.safetensors beside them are used, too.
+        A lexicon and a reader beside them are used, too.
+
+        Args:
+            with_reader: whether to read that; not where a new one is to be trained.
         """
         folder = Path(folder)
-        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        tokenizer.no_padding()
-        tokenizer.no_truncation()
+        pieces = gzip.decompress((folder / VOCABULARY_FILE).read_bytes()).decode().splitlines()
         config = BertConfig(**json.loads((folder / "config.json").read_text()))
         lexicon, reader = folder / LEXICON_FILE, folder / READER_FILE
         encoder = cls(
-            config, tokenizer,
+            config, pieces,
             Lexicon.from_file(lexicon) if lexicon.is_file() else None,
-            Reader.from_file(reader) if reader.is_file() else None,
+            Reader.from_file(reader) if with_reader and reader.is_file() else None,
         )  # fmt: skip
         encoder.bert.load_state_dict(eight_bits.load(folder / "model.safetensors"))
         return encoder
@@ -102,7 +117,7 @@ class TextEncoder(nn.Module):
         """Write these files; matrices become int8 with one float16 scale a row."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        self.tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
+        (folder / VOCABULARY_FILE).write_bytes(gzip.compress("\n".join(self.pieces).encode(), mtime=0))
         (folder / "config.json").write_text(self.bert.config.to_json_string())
         eight_bits.save(self.bert.state_dict(), folder / "model.safetensors")
         if self.lexicon is not None:
@@ -152,13 +167,15 @@ class TextEncoder(nn.Module):
         return torch.stack([hidden[layer] for layer in LAYERS], dim=2), mask
 
     def _read(self, said: list[list[str]]) -> list[Reading | None]:
-        """What the reader says; nothing of an edit of the whole picture that names an object, or another such edit."""
+        """What the reader says; nothing of another tone of the whole picture where an object is named, or another such
+        edit.
+        """
         things = frozenset() if self.lexicon is None else self.lexicon.things
         texts = [" ".join(words) for words in said]
         found = self.reader.read(*self.states(texts))
         for row, (words, reading) in enumerate(zip(said, found, strict=True)):
-            of_whole = reading is not None and reading.kind in PLAIN_WORDS
-            if not words or (of_whole and (things & set(words) or _names_another(texts[row], reading.kind))):
+            of_tone = reading is not None and reading.kind in PHOTO_EDITS
+            if not words or (of_tone and (things & set(words) or _names_another(texts[row], reading.kind))):
                 found[row] = None
         return found
 

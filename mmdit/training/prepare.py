@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont, UnidentifiedImageError
 from safetensors.torch import load_file, save_file
-from tokenizers import Tokenizer
 from torch import Tensor
 from transformers import BertConfig
 
@@ -98,8 +97,8 @@ def is_english(word: str, words: set[str]) -> bool:
     )
 
 
-def prune_vocabulary(tokenizer_json: dict, words: set[str]) -> list[int]:
-    """Keep English words, the commonest entries and all ASCII pieces; returns the kept ids, in their new order.
+def kept_pieces(tokenizer_json: dict, words: set[str]) -> dict[str, int]:
+    """Word pieces to keep → their numbers: English words, the commonest entries and all ASCII pieces, in their order.
 
     Whatever is dropped (names, other scripts) is from then on spelt in pieces.
     """
@@ -114,29 +113,21 @@ def prune_vocabulary(tokenizer_json: dict, words: set[str]) -> list[int]:
             return False
         return token != piece or len(piece) == 1 or index < COMMONEST or is_english(token, words)
 
-    kept = [index for token, index in sorted(vocabulary.items(), key=lambda item: item[1]) if keeps(token, index)]
-    renumbered = {old: new for new, old in enumerate(kept)}
-    tokenizer_json["model"]["vocab"] = {
-        token: renumbered[index] for token, index in vocabulary.items() if index in renumbered
+    return {
+        token: index for token, index in sorted(vocabulary.items(), key=lambda item: item[1]) if keeps(token, index)
     }
-    for token in tokenizer_json["added_tokens"]:
-        token["id"] = renumbered[token["id"]]
-    for token in tokenizer_json["post_processor"]["special_tokens"].values():
-        token["ids"] = [renumbered[index] for index in token["ids"]]
-    tokenizer_json["truncation"] = tokenizer_json["padding"] = None
-    return kept
 
 
 def convert_text_encoder(folder: Path, wordnet: Path, destination: Path) -> None:
     """all-MiniLM-L6-v2 as published (config.json, tokenizer.json, model.safetensors) → our 8-bit files."""
     tokenizer_json = json.loads((folder / "tokenizer.json").read_text())
-    kept = prune_vocabulary(tokenizer_json, english_words(wordnet))
+    kept = kept_pieces(tokenizer_json, english_words(wordnet))
     places = MAX_TOKENS + 2  # and the encoder's own tokens at both ends
     published = json.loads((folder / "config.json").read_text())
     published |= {"vocab_size": len(kept), "max_position_embeddings": places}
-    encoder = TextEncoder(BertConfig(**published), Tokenizer.from_str(json.dumps(tokenizer_json)))
+    encoder = TextEncoder(BertConfig(**published), list(kept))
     weights = load_file(folder / "model.safetensors")
-    weights["embeddings.word_embeddings.weight"] = weights["embeddings.word_embeddings.weight"][kept]
+    weights["embeddings.word_embeddings.weight"] = weights["embeddings.word_embeddings.weight"][list(kept.values())]
     of_places = "embeddings.position_embeddings.weight"
     weights[of_places] = weights[of_places][:places]
     encoder.bert.load_state_dict({name: weights[name] for name in encoder.bert.state_dict()})

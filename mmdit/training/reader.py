@@ -25,9 +25,9 @@ from mmdit.training.wordings.held_out import HELD_OUT_WORDS
 from mmdit.training.wordings.idle import HELD_OUT_FOREIGN_NOUNS
 from mmdit.training.wordings.nouns import HELD_OUT_COLOUR_SYNONYMS, HELD_OUT_SYNONYMS
 
-EPOCHS, BATCH, RATE, DROPOUT, SMOOTHING, TOKENS_LEFT_OUT = 10, 128, 1.5e-3, 0.15, 0.03, 0.1
+EPOCHS, BATCH, RATE, DROPOUT, SMOOTHING, TOKENS_LEFT_OUT = 7, 128, 1.5e-3, 0.15, 0.03, 0.1
 ENCODED_TOGETHER = 128
-SORTED_TOGETHER, RARE = 32, 3  # batches; times that an example of a rare kind is shown
+SORTED_TOGETHER, RARE = 32, 2  # batches; times that an example of a rare kind is shown
 TEACHERS, EXCHANGED, EPOCHS_OF_MEAN = 3, 20_000, 5
 UNASKED = -100  # the class index that cross-entropy ignores
 
@@ -192,7 +192,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--without", default="", metavar="AUTHOR", help="read this author's sentences, write nothing")
     arguments = parser.parse_args()
-    encoder = TextEncoder.from_pretrained(arguments.out)
+    encoder = TextEncoder.from_pretrained(arguments.out, with_reader=False)
     reader = taught(encoder, arguments.without, arguments.seed)
     if arguments.without:
         report(encoder, reader, by_author(arguments.without, arguments.seed))
