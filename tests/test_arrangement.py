@@ -7,11 +7,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from mmdit.model.arrangement import ASIDE, OUTSIDE, TOUCHING, UP, arranged, next_to, one_of, standing
+from mmdit.model.arrangement import ASIDE, OUTSIDE, TOUCHING, UP, arranged, next_to, one_of_two, standing
 from mmdit.model.cut_out import CutOut
 from mmdit.model.drawing import Drawing
 from mmdit.model.reader import Reading
 from mmdit.model.removal import Removal
+from mmdit.model.tint import Tint
 from mmdit.model.vocabulary import BESIDE, PLACES
 from mmdit.training.plans import Placement, Plan
 from mmdit.training.scenes import Scenes
@@ -32,28 +33,37 @@ def outline(*places: tuple[slice, slice]) -> Tensor:
     return found
 
 
+def tint(place: tuple[slice, slice], shown: bool = True) -> Tint:
+    return Tint(torch.tensor([shown]), outline(place)[None, None], torch.ones(1, 3))
+
+
 @pytest.mark.parametrize(
     ("which", "meant"),
     [
-        ("left", UPPER_LEFT), ("upper", UPPER_LEFT), ("right", LOWER_RIGHT), ("lower", LOWER_RIGHT),
-        ("smaller", LOWER_RIGHT), ("larger", MIDDLE), ("any", MIDDLE),
+        ("left", UPPER_LEFT), ("upper", UPPER_LEFT), ("right", MIDDLE), ("lower", MIDDLE),
+        ("smaller", UPPER_LEFT), ("larger", MIDDLE),
     ],
 )  # fmt: skip
-def test_one_of_several_is_chosen(which: str, meant: tuple[slice, slice]) -> None:
-    chosen = one_of(outline(UPPER_LEFT, MIDDLE, LOWER_RIGHT), which)
-    assert torch.equal(chosen > 0, outline(meant) > 0)
-    assert torch.equal(chosen[meant], outline(meant)[meant])
+def test_of_two_objects_the_one_that_is_said_is_meant(which: str, meant: tuple[slice, slice]) -> None:
+    reading = [Reading("recolour", "cat", colour="red", which=which)]
+    for first, second in ((UPPER_LEFT, MIDDLE), (MIDDLE, UPPER_LEFT)):
+        found = one_of_two((tint(first),), (tint(second),), reading)
+        shown = [overlay for overlay in found if overlay.shown.all()]
+        assert len(shown) == 1
+        assert torch.equal(shown[0].outline[0, 0], outline(meant))
 
 
-def test_a_single_object_a_speck_and_no_word_for_it_change_nothing() -> None:
-    for which in ("left", "larger", "any"):
-        assert torch.equal(one_of(outline(MIDDLE), which), outline(MIDDLE))
-        assert torch.equal(one_of(outline(), which), outline())
-    both = outline(UPPER_LEFT, MIDDLE)
-    assert torch.equal(one_of(both, ""), both)
-    with_speck = outline(MIDDLE, (slice(2, 4), slice(2, 4)))
-    assert torch.equal(one_of(with_speck, "left") > 0, outline(MIDDLE) > 0)
-    assert one_of(with_speck, "left")[2, 2] == OUTSIDE
+def test_without_a_second_object_or_a_word_for_it_the_first_is_meant() -> None:
+    both = (tint(MIDDLE),), (tint(UPPER_LEFT),)
+    for which in ("any", ""):
+        first, second = one_of_two(*both, [Reading("remove", "cat", which=which)])
+        assert first.shown.all()
+        assert not second.shown.any()
+    first, second = one_of_two((tint(MIDDLE),), (tint(UPPER_LEFT, shown=False),), [Reading("remove", which="left")])
+    assert first.shown.all()
+    assert not second.shown.any()
+    nothing = one_of_two((tint(MIDDLE, shown=False),), (tint(UPPER_LEFT),), [Reading("remove", which="left")])
+    assert not any(overlay.shown.any() for overlay in nothing)
 
 
 @pytest.mark.parametrize(("height", "width"), [(128, 128), (112, 144), (192, 80)])

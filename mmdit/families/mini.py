@@ -108,9 +108,9 @@ class MiniEditor:
             last = sampled(
                 self.transformer, self.text_encoder, working, text,
                 steps=call.steps, guidance=call.guidance, seeds=[call.seed], on_step=preview,
-                amount=1.0 if call.strength is None else call.strength.value,
+                amount=1.0 if call.strength is None else call.strength.value, background=self.background,
             )  # fmt: skip
-        field, told = last.refined(working, self.background), ()
+        field, told = last.refined(working), ()
         if second is not None:
             field, told = self._with_borrowed(field, second)
         edited = carry(field, working, source)

@@ -4,21 +4,19 @@ What is laid over the picture is decided in the first step. Where it takes an ob
 Knows nothing of files or sizes, and of words only what was read in them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
 from torch import Tensor
 
-from mmdit.model.arrangement import arranged
+from mmdit.families.mini_placing import Placing
 from mmdit.model.background import Background
 from mmdit.model.edit_field import EditField
-from mmdit.model.effect import Effect
 from mmdit.model.inpainting import without_object
 from mmdit.model.object_head import UNKNOWN
 from mmdit.model.overlay import Overlay
-from mmdit.model.removal import Removal
 from mmdit.model.sampling import Solver, sample
 from mmdit.model.self_ensemble import Estimate, ensemble
 from mmdit.model.text import TextEncoder, TextFeatures
@@ -33,18 +31,16 @@ class LastStep:
         field: what the model estimated.
         noisy: what it estimated it from.
         estimate: see `mmdit.model.self_ensemble`.
+        background: see `without_object`.
     """
 
     field: EditField
     noisy: Tensor
     estimate: Estimate
+    background: Background | None
 
-    def refined(self, working: Tensor, background: Background | None = None) -> EditField:
-        """The edit of ``working``, from several views of it; beneath overlays, the picture without the object.
-
-        Args:
-            background: see `without_object`.
-        """
+    def refined(self, working: Tensor) -> EditField:
+        """The edit of ``working``, from several views of it; beneath overlays, the picture without the object."""
         covered = torch.zeros(len(working), dtype=torch.bool, device=working.device)
         left, outline = covered, torch.zeros_like(working[:, :1])
         for overlay in self.field.overlays:
@@ -54,7 +50,7 @@ class LastStep:
         field = ensemble(self.estimate, self.field, self.noisy, working, ~covered)
         if left.any():
             chosen = left.nonzero()[:, 0]
-            field = field.replaced(chosen, without_object(working[chosen], outline[chosen], background))
+            field = field.replaced(chosen, without_object(working[chosen], outline[chosen], self.background))
         return field.beside_overlays()
 
 
@@ -80,7 +76,8 @@ def edit_field(
     return sampled(
         transformer, text_encoder, working, text,
         steps=steps, guidance=guidance, seeds=seeds, solver=solver, on_step=on_step,
-    ).refined(working, background)  # fmt: skip
+        background=background,
+    ).refined(working)  # fmt: skip
 
 
 @torch.inference_mode()
@@ -96,6 +93,7 @@ def sampled(
     solver: Solver = "dpm++2m",
     on_step: Callable[[int, Tensor], None] | None = None,
     amount: float = 1.0,
+    background: Background | None = None,
 ) -> LastStep:
     """The sampler's run, of the one view; arguments as for `edit_field`, ``amount`` as for `Effect`."""
     noise = torch.cat([
@@ -107,39 +105,28 @@ def sampled(
     @torch.inference_mode()
     def seen(
         noisy: Tensor, source: Tensor, chosen: Tensor, texts: tuple[TextFeatures, ...], timestep: float,
-        find_objects: bool = False, which: Sequence[str] = (),
+        find_objects: bool = False,
     ) -> EditField:  # fmt: skip
         moment = torch.full((len(source),), timestep, device=source.device)
         fields = [
             transformer(
-                noisy, source, said.features[chosen], said.mask[chosen], timestep=moment, find_objects=find_objects,
-                which=which,
+                noisy, source, said.features[chosen], said.mask[chosen], timestep=moment, find_objects=find_objects
             ).confined()
             for said in texts
-        ]  # fmt: skip
+        ]
         return fields[0] if len(fields) == 1 else fields[1].mix(fields[0], guidance)
 
-    def look(chosen: Tensor, names: Sequence[str]) -> Removal | None:
-        """Where the named objects of some pictures are: what would be removed."""
-        said = text_encoder.encode([f"remove the {name}" for name in names]).to(working.device)
-        everyone = torch.arange(len(names), device=working.device)
-        overlays = seen(noise[chosen], working[chosen], everyone, (said,), 1.0, find_objects=True).overlays
-        return next((overlay for overlay in overlays if isinstance(overlay, Removal)), None)
+    def find(chosen: Tensor, source: Tensor, said: TextFeatures) -> tuple[Overlay, ...]:
+        return seen(noise[chosen], source, torch.arange(len(chosen)), (said,), 1.0, find_objects=True).overlays
 
-    def laid_over(overlays: tuple[Overlay, ...]) -> tuple[Overlay, ...]:
-        """What the head found, as the instruction says where it stands; in its place the effect that is asked for."""
-        effect = Effect.of_readings(text.readings, working, amount)
-        if effect.shown.any():
-            overlays = (*(overlay.where(~effect.shown) for overlay in overlays), effect)
-        return arranged(overlays, text.readings, working.shape[-2:], look)
+    placing = Placing(working, text, text_encoder, find, background)
 
     def estimate(noisy: Tensor, timestep: float) -> Tensor:
         texts = (text, *unconditional)
-        which = ["" if reading is None else reading.which for reading in text.readings]
-        field = seen(noisy, working, everything, texts, timestep, find_objects=not found, which=which)
+        field = seen(noisy, working, everything, texts, timestep, find_objects=not found)
         # What is laid over it follows from the source and the words, not from what was painted meanwhile.
-        field = replace(field, overlays=found[0].field.overlays if found else laid_over(field.overlays))
-        found[:] = [LastStep(field, noisy, partial(seen, texts=texts, timestep=timestep))]
+        field = replace(field, overlays=found[0].field.overlays if found else placing.placed(field.overlays, amount))
+        found[:] = [LastStep(field, noisy, partial(seen, texts=texts, timestep=timestep), background)]
         return field.beside_overlays().apply(working).clamp(-1, 1)
 
     sample(estimate, noise, steps, solver, on_step)

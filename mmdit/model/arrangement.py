@@ -1,4 +1,4 @@
-"""Where things stand: one of several objects of a kind, an object moved to another place, something new beside another.
+"""Where things stand: one of two objects of a kind, an object moved to another place, something new beside another.
 
 What the instruction says of it comes from its `Reading`; what stands where, from the overlays that the object head
 found.
@@ -10,19 +10,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
-from scipy import ndimage
 from torch import Tensor
 
 from mmdit.model.cut_out import CutOut
 from mmdit.model.drawing import Drawing
-from mmdit.model.overlay import Overlay
+from mmdit.model.overlay import Overlay, middles
 from mmdit.model.reader import Reading
 from mmdit.model.removal import Removal
 from mmdit.model.vocabulary import PLACES
 
 ANCHOR = 8
 """What is put somewhere stands on a raster of half patches, in working pixels: few ways to cut one into patches."""
-LEAST = 0.1  # of the largest part of an outline, the size from which another part is an object, too
 OUTSIDE = -20.0  # logit of what belongs to no object
 TOUCHING, ASIDE, UP = 1.05, 0.6, 0.4
 """How far beside another object something new stands, in the sum of their half sides; how far from one that it stands
@@ -40,27 +38,38 @@ def standing(cells: Tensor, height: int, width: int) -> Tensor:
     return middle + ((centre - middle) / ANCHOR).trunc() * ANCHOR
 
 
-def one_of(outline: Tensor, which: str) -> Tensor:
-    """The outline, (height, width) logit, of one of the separate objects that it shows, chosen by `WHICH`; as it is for
-    an empty text, or where there is only one.
+def one_of_two(
+    first: tuple[Overlay, ...], second: tuple[Overlay, ...], readings: Sequence[Reading | None]
+) -> tuple[Overlay, ...]:
+    """Of two objects of a kind, what is laid over the one that is meant.
+
+    Args:
+        first: what is laid over the one that is found.
+        second: the same of the one that is found when the first is hidden; of neither where there is none.
     """
-    parts, count = ndimage.label((outline > 0).cpu().numpy()) if which else (None, 0)
-    if count < 2:
-        return outline
-    sizes = {number: float((parts == number).sum()) for number in range(1, count + 1)}
-    found = [number for number, size in sizes.items() if size >= LEAST * max(sizes.values())]
-    rows, columns = zip(*ndimage.center_of_mass(parts > 0, parts, found), strict=True)
-    measure, sign = {
-        "left": (columns, 1), "right": (columns, -1), "upper": (rows, 1), "lower": (rows, -1),
-        "smaller": ([sizes[number] for number in found], 1),
-    }.get(which, ([sizes[number] for number in found], -1))  # fmt: skip
-    chosen = min(range(len(found)), key=lambda index: sign * measure[index])
-    others = torch.from_numpy((parts > 0) & (parts != found[chosen])).to(outline.device)
-    return outline.masked_fill(_grown(others) & (outline < 0) | others, OUTSIDE)
+    shown = [torch.stack([overlay.shown for overlay in of]).any(dim=0) for of in (first, second)]
+    both = (shown[0] & shown[1]).tolist()
+    chosen = torch.zeros_like(shown[0])
+    for index, reading in enumerate(readings):
+        if reading is not None and reading.which and both[index]:
+            measures = [_measure(_outline(of, index), reading.which) for of in (first, second)]
+            chosen[index] = measures[1] < measures[0]
+    return (*(overlay.where(~chosen) for overlay in first), *(overlay.where(chosen) for overlay in second))
 
 
-def _grown(mask: Tensor) -> Tensor:
-    return torch.from_numpy(ndimage.binary_dilation(mask.cpu().numpy(), iterations=3)).to(mask.device)
+def _outline(overlays: tuple[Overlay, ...], index: int) -> Tensor:
+    """(height, width) logit of what one sample's overlay stands for."""
+    return next(overlay.outline[index, 0] for overlay in overlays if overlay.shown[index])
+
+
+def _measure(outline: Tensor, which: str) -> float:
+    """What is the least for the object that is meant; the same for all where any is."""
+    share = outline.sigmoid()
+    rows, columns = (middles(count, share.device) for count in share.shape)
+    size = share.sum()
+    x, y = (share.sum(dim=0) @ columns / size).item(), (share.sum(dim=1) @ rows / size).item()
+    least = {"left": x, "right": -x, "upper": y, "lower": -y, "smaller": size.item(), "larger": -size.item()}
+    return least.get(which, 0)
 
 
 def arranged(

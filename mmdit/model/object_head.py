@@ -7,15 +7,13 @@ the source's pixels. Where an object stands to the pixel is found by laying its 
 Axes: B batch, N patches, T text tokens, K drawings, C channels of the transformer, W those of the head.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mmdit.model.arrangement import one_of
 from mmdit.model.cut_out import CutOut, middle
 from mmdit.model.drawing import Drawing
 from mmdit.model.overlay import Overlay, middles
@@ -67,20 +65,14 @@ class FoundObjects:
     named: Tensor
     drawn: Tensor
 
-    def overlays(
-        self, source: Tensor, textures: Tensor, patch_size: int, which: Sequence[str] = ()
-    ) -> tuple[Overlay, ...]:
+    def overlays(self, source: Tensor, textures: Tensor, patch_size: int) -> tuple[Overlay, ...]:
         """What is laid over an edit of the source, (B, 3, height, width).
 
         Args:
             textures: (K, 4, S, S), see `Drawing`.
-            which: see `one_of`, sample by sample; all of any by default.
         """
         height, width = source.shape[-2:]
         asked = self._asked()
-        if any(which):
-            chosen = [one_of(outline[0], of) for outline, of in zip(self.outline, which, strict=True)]
-            return replace(self, outline=torch.stack(chosen)[:, None]).overlays(source, textures, patch_size)
         outline, centre, squares = self.outline.clone(), middle(self.outline), dict[int, Square]()
         half = torch.ones_like(centre)
         named = torch.full_like(self.outline[:, 0, 0, 0], UNKNOWN, dtype=torch.long)

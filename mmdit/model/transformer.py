@@ -5,7 +5,7 @@ applied to the source is the model's estimate of the finished edit. Knows nothin
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import ClassVar
@@ -137,7 +137,6 @@ class MiniMMDiT(ModelMixin, ConfigMixin, PeftAdapterMixin):
         timestep: Tensor,
         on_block: Callable[[int, Tensor, Tensor], None] | None = None,
         find_objects: bool = True,
-        which: Sequence[str] = (),
     ) -> EditField:
         """Estimate the finished edit.
 
@@ -150,7 +149,6 @@ class MiniMMDiT(ModelMixin, ConfigMixin, PeftAdapterMixin):
             on_block: called after each block with its index, the image tokens (B, target + reference, C) and the
                 text tokens (B, T, C).
             find_objects: whether to look for what is laid over the edit, in a model that can.
-            which: of several objects of a kind, see `FoundObjects.overlays`.
         """
         height, width = target.shape[-2:]
         layout = self.layout(text.shape[1], height, width)
@@ -191,7 +189,7 @@ class MiniMMDiT(ModelMixin, ConfigMixin, PeftAdapterMixin):
         if found is None or self.training:
             return replace(field, found=found)
         textures = self.object_head.textures
-        return replace(field, overlays=found.overlays(source, textures, self.config.patch_size, which))
+        return replace(field, overlays=found.overlays(source, textures, self.config.patch_size))
 
     def _edit_field(
         self, target_tokens: Tensor, condition: Tensor, change: Tensor, height: int, width: int

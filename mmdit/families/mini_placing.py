@@ -1,0 +1,70 @@
+"""What is laid over a picture once the instruction's reading has its say: which of two objects is meant, where a moved
+one goes, what stands beside another, and effects of the whole picture.
+
+In: what the object head found. Out: overlays. Looks again at the picture where more must be known.
+
+Axes: B batch.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mmdit.model.arrangement import arranged, one_of_two
+from mmdit.model.background import Background
+from mmdit.model.effect import Effect
+from mmdit.model.inpainting import without_object
+from mmdit.model.overlay import Overlay
+from mmdit.model.removal import Removal
+from mmdit.model.text import TextEncoder, TextFeatures
+
+Find = Callable[[Tensor, Tensor, TextFeatures], tuple[Overlay, ...]]
+"""(chosen, source, text): numbers in the batch, and their pictures and instructions → what would be laid over them."""
+
+
+@dataclass(frozen=True)
+class Placing:
+    """
+    Args:
+        working: (B, 3, height, width) in [−1, 1], the pictures.
+        text: what is asked of them.
+        text_encoder: for what else is looked for.
+        find: see `Find`.
+        background: see `without_object`.
+    """
+
+    working: Tensor
+    text: TextFeatures
+    text_encoder: TextEncoder
+    find: Find
+    background: Background | None
+
+    def placed(self, found: tuple[Overlay, ...], amount: float) -> tuple[Overlay, ...]:
+        """What is laid over the pictures, from what was found in them.
+
+        Args:
+            amount: of effects, see `Effect`.
+        """
+        readings, overlays = self.text.readings, found
+        effect = Effect.of_readings(readings, self.working, amount)
+        if effect.shown.any():
+            overlays = (*(overlay.where(~effect.shown) for overlay in overlays), effect)
+        if overlays and any(reading is not None and reading.which for reading in readings):
+            overlays = one_of_two(overlays, self._beside_hidden(overlays), readings)
+        return arranged(overlays, readings, self.working.shape[-2:], self._named)
+
+    def _beside_hidden(self, overlays: tuple[Overlay, ...]) -> tuple[Overlay, ...]:
+        """What is found when the object that was found is hidden."""
+        outline = torch.full_like(self.working[:, :1], -torch.inf)
+        for overlay in overlays:
+            outline = torch.where(overlay.shown[:, None, None, None], overlay.outline, outline)
+        hidden = without_object(self.working, outline, self.background).apply(self.working)
+        return self.find(torch.arange(len(hidden), device=hidden.device), hidden, self.text)
+
+    def _named(self, chosen: Tensor, names: Sequence[str]) -> Removal | None:
+        """Where the named objects of some pictures are: what would be removed."""
+        said = self.text_encoder.encode([f"remove the {name}" for name in names]).to(self.working.device)
+        found = self.find(chosen, self.working[chosen], said)
+        return next((overlay for overlay in found if isinstance(overlay, Removal)), None)
