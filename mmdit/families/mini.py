@@ -44,7 +44,6 @@ class MiniEditor:
         self.fingerprint = checkpoint.fingerprint(folder)
         self.telling_layers = checkpoint.telling_layers(folder)
         self.transformer, self.text_encoder = checkpoint.load(folder, device)
-        self.background = checkpoint.background(folder, device)
         self.traits = replace(self.traits, most_pictures=2 if self._known else 1)
 
     def working_size(self, size: tuple[int, int], resolution: int | None = None) -> tuple[int, int]:
@@ -108,7 +107,7 @@ class MiniEditor:
             last = sampled(
                 self.transformer, self.text_encoder, working, text,
                 steps=call.steps, guidance=call.guidance, seeds=[call.seed], on_step=preview,
-                amount=1.0 if call.strength is None else call.strength.value, background=self.background,
+                amount=1.0 if call.strength is None else call.strength.value,
             )  # fmt: skip
         field, told = last.refined(working), ()
         if second is not None:

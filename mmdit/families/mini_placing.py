@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from mmdit.model.arrangement import arranged, one_of_two
-from mmdit.model.background import Background
 from mmdit.model.effect import Effect
 from mmdit.model.inpainting import without_object
 from mmdit.model.overlay import Overlay
@@ -32,14 +31,12 @@ class Placing:
         text: what is asked of them.
         text_encoder: for what else is looked for.
         find: see `Find`.
-        background: see `without_object`.
     """
 
     working: Tensor
     text: TextFeatures
     text_encoder: TextEncoder
     find: Find
-    background: Background | None
 
     def placed(self, found: tuple[Overlay, ...], amount: float) -> tuple[Overlay, ...]:
         """What is laid over the pictures, from what was found in them.
@@ -60,7 +57,7 @@ class Placing:
         outline = torch.full_like(self.working[:, :1], -torch.inf)
         for overlay in overlays:
             outline = torch.where(overlay.shown[:, None, None, None], overlay.outline, outline)
-        hidden = without_object(self.working, outline, self.background).apply(self.working)
+        hidden = without_object(self.working, outline).apply(self.working)
         return self.find(torch.arange(len(hidden), device=hidden.device), hidden, self.text)
 
     def _named(self, chosen: Tensor, names: Sequence[str]) -> Removal | None:

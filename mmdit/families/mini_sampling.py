@@ -1,6 +1,6 @@
 """The sampler's run of the embedded editor: from a working picture and an encoded instruction to the edit.
 
-What is laid over the picture is decided in the first step. Where it takes an object away, `background.py` paints.
+What is laid over the picture is decided in the first step. What it takes away leaves a hole that is continued over.
 Knows nothing of files or sizes, and of words only what was read in them.
 """
 
@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from mmdit.families.mini_placing import Placing
-from mmdit.model.background import Background
 from mmdit.model.edit_field import EditField
 from mmdit.model.inpainting import without_object
 from mmdit.model.object_head import UNKNOWN
@@ -31,13 +30,11 @@ class LastStep:
         field: what the model estimated.
         noisy: what it estimated it from.
         estimate: see `mmdit.model.self_ensemble`.
-        background: see `without_object`.
     """
 
     field: EditField
     noisy: Tensor
     estimate: Estimate
-    background: Background | None
 
     def refined(self, working: Tensor) -> EditField:
         """The edit of ``working``, from several views of it; beneath overlays, the picture without the object."""
@@ -50,7 +47,7 @@ class LastStep:
         field = ensemble(self.estimate, self.field, self.noisy, working, ~covered)
         if left.any():
             chosen = left.nonzero()[:, 0]
-            field = field.replaced(chosen, without_object(working[chosen], outline[chosen], self.background))
+            field = field.replaced(chosen, without_object(working[chosen], outline[chosen]))
         return field.beside_overlays()
 
 
@@ -66,17 +63,11 @@ def edit_field(
     seeds: list[int],
     solver: Solver = "dpm++2m",
     on_step: Callable[[int, Tensor], None] | None = None,
-    background: Background | None = None,
 ) -> EditField:
-    """Sample the edits of a batch of working pictures, (B, 3, height, width), one seed each.
-
-    Args:
-        background: see `without_object`.
-    """
+    """Sample the edits of a batch of working pictures, (B, 3, height, width), one seed each."""
     return sampled(
         transformer, text_encoder, working, text,
         steps=steps, guidance=guidance, seeds=seeds, solver=solver, on_step=on_step,
-        background=background,
     ).refined(working)  # fmt: skip
 
 
@@ -93,7 +84,6 @@ def sampled(
     solver: Solver = "dpm++2m",
     on_step: Callable[[int, Tensor], None] | None = None,
     amount: float = 1.0,
-    background: Background | None = None,
 ) -> LastStep:
     """The sampler's run, of the one view; arguments as for `edit_field`, ``amount`` as for `Effect`."""
     noise = torch.cat([
@@ -119,14 +109,14 @@ def sampled(
     def find(chosen: Tensor, source: Tensor, said: TextFeatures) -> tuple[Overlay, ...]:
         return seen(noise[chosen], source, torch.arange(len(chosen)), (said,), 1.0, find_objects=True).overlays
 
-    placing = Placing(working, text, text_encoder, find, background)
+    placing = Placing(working, text, text_encoder, find)
 
     def estimate(noisy: Tensor, timestep: float) -> Tensor:
         texts = (text, *unconditional)
         field = seen(noisy, working, everything, texts, timestep, find_objects=not found)
         # What is laid over it follows from the source and the words, not from what was painted meanwhile.
         field = replace(field, overlays=found[0].field.overlays if found else placing.placed(field.overlays, amount))
-        found[:] = [LastStep(field, noisy, partial(seen, texts=texts, timestep=timestep), background)]
+        found[:] = [LastStep(field, noisy, partial(seen, texts=texts, timestep=timestep))]
         return field.beside_overlays().apply(working).clamp(-1, 1)
 
     sample(estimate, noise, steps, solver, on_step)

@@ -7,7 +7,6 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from mmdit.model.background import BACKGROUND_FILE, Background
 from mmdit.model.object_head import LEVELS
 from mmdit.model.text import TextEncoder
 from mmdit.model.transformer import MiniMMDiT
@@ -38,12 +37,6 @@ def save(folder: str | Path, transformer: MiniMMDiT, text_encoder: TextEncoder) 
         shipped.object_head.drawings = nn.Parameter(levels, requires_grad=False)
     shipped.save_pretrained(folder / "transformer")
     text_encoder.save_pretrained(folder / "text_encoder")
-
-
-def background(folder: str | Path, device: str = "cpu") -> Background | None:
-    """What paints behind objects, if the folder has it."""
-    file = Path(folder) / BACKGROUND_FILE
-    return Background.from_file(file).to(device) if file.is_file() else None
 
 
 def telling_layers(folder: str | Path) -> dict[tuple[str, str], tuple[str, ...]]:
