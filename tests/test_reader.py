@@ -107,6 +107,21 @@ def test_a_reading_is_said_plainly() -> None:
     assert Reading("recolour", "cat", colour="red", which="left").plainly() == "make the cat red"
     assert Reading("night").plainly() == "make it night"
     assert Reading("fog").plainly() == Reading("parts", part="red", colour="blue").plainly() == ""
+    assert Reading("fog").said() == "add fog"
+    assert Reading("frame", colour="orange").said() == "add an orange frame"
+    assert Reading("parts", part="red", colour="blue").said() == "make the red parts blue"
+    assert Reading("move", "cat", place="left").said() == "move the cat to the left"
+    assert Reading("remove", "cat", which="upper").said() == "remove the upper cat"
+    assert Reading("remove", "cat", which="any").said() == "remove one of the two cats"
+    assert Reading("add", "cat", "star", beside="front").said() == "add a star in front of the cat"
+
+
+def test_an_instruction_that_says_it_plainly_needs_no_telling() -> None:
+    moved = Reading("move", "cat", place="left")
+    assert moved.is_said_by("please move my cat to the left")
+    assert not moved.is_said_by("shift the moggy leftwards")
+    assert Reading("fog").is_said_by("make it foggy")
+    assert not Reading("fog").is_said_by("visibility fifty metres")
 
 
 def test_its_own_words_need_no_reading(encoder: TextEncoder) -> None:

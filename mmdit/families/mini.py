@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from mmdit import images
+from mmdit.attention.maps import AttentionMaps
 from mmdit.attention.recorder import Recorder, observing
 from mmdit.attention.spec import EditTokens, RecordSpec
 from mmdit.families.family import EditCall, FamilyOutput, OnStep, Traits, check_call
@@ -114,7 +115,8 @@ class MiniEditor:
             field, told = self._with_borrowed(field, second)
         edited = carry(field, working, source)
         maps = None if recorder is None else recorder.maps()
-        return FamilyOutput(images.to_image(edited), (*told, *_warnings(text, source, edited)), maps)
+        told = (*told, *_warnings(text, source, edited), *_told_of_maps(text, maps))
+        return FamilyOutput(images.to_image(edited), told, maps)
 
     def _seen(self, picture: Image.Image, working: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """A picture, (1, 3, height, width) in [−1, 1], at its own size and at the (width, height) that is worked at."""
@@ -198,6 +200,14 @@ class MiniEditor:
 def working_size(height: int, width: int) -> tuple[int, int]:
     """The trained size whose shape is nearest to the picture's."""
     return min(WORKING_SIZES, key=lambda size: abs(math.log(size[0] / size[1]) - math.log(height / width)))
+
+
+def _told_of_maps(text: TextFeatures, maps: AttentionMaps | None) -> tuple[str, ...]:
+    """That the maps are of other words than those that were read."""
+    reading = text.readings[0]
+    if maps is None or reading is None or reading.plainly() in ("", reading.said()):
+        return ()
+    return (f"The maps are of the words “{reading.plainly()}”, by which the object is found.",)
 
 
 def _warnings(text: TextFeatures, source: Tensor, edited: Tensor) -> tuple[str, ...]:

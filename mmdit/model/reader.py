@@ -7,7 +7,7 @@ Trained by `mmdit.training.reader`; knows nothing of pixels.
 Axes: B batch, T tokens, L layers of the encoder, C channels, W those of the reader.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -86,6 +86,11 @@ ASKING = frozenset((
     "you", "your",
 ))  # fmt: skip
 """What people say around a kind's own words: an instruction of nothing else needs no other reading."""
+SIDES = {
+    "left": "to the left of", "right": "to the right of", "above": "above", "below": "below", "behind": "behind",
+    "front": "in front of",
+}  # fmt: skip
+"""`BESIDE` in words."""
 _WIDTH, _HEADS = 192, 4
 
 
@@ -116,17 +121,35 @@ class Reading:
 
     def plainly(self) -> str:
         """The plainest words for it that the transformer was taught; empty where it needs not be asked."""
-        at = f" at the {self.place}" if self.place else ""
+        if self.kind in (*EFFECTS, "parts"):
+            return ""
+        if self.kind == "move":  # what is there is found so
+            return f"remove the {self.name}"
+        return replace(self, which=NONE, beside=NONE).said()
+
+    def said(self) -> str:
+        """The plainest words for it."""
+        which = {"any": "one of the two "}.get(self.which, f"the {self.which} ") if self.which else "the "
+        thing = f"{which}{self.name}{'s' * (self.which == 'any')}"
+        at = f" {SIDES[self.beside]} the {self.name}" if self.beside else f" at the {self.place}" if self.place else ""
         words = {
-            "recolour": f"make the {self.name} {self.colour}",
-            "remove": f"remove the {self.name}",
-            "replace": f"replace the {self.name} with {_a(self.new)}",
+            "recolour": f"make {thing} {self.colour}",
+            "remove": f"remove {thing}",
+            "replace": f"replace {thing} with {_a(self.new)}",
             "add": f"add {_a(self.new)}{at}",
-            "bigger": f"make the {self.name} bigger",
-            "smaller": f"make the {self.name} smaller",
-            "move": f"remove the {self.name}",
+            "bigger": f"make {thing} bigger",
+            "smaller": f"make {thing} smaller",
+            "move": f"move {thing} to the {self.place}",
+            "parts": f"make the {self.part} parts {self.colour}",
+            "frame": f"add {_a(f'{self.colour} frame'.strip())}",
         }
-        return words.get(self.kind) or (PLAIN_WORDS[self.kind][0] if self.kind in PHOTO_EDITS else "")
+        return words.get(self.kind) or PLAIN_WORDS[self.kind][0]
+
+    def is_said_by(self, instruction: str) -> bool:
+        """Whether a normalised instruction is nothing but its plain words and words of asking."""
+        if self.kind in PLAIN_WORDS and is_plain(instruction, self.kind):
+            return True
+        return ASKING.union(self.said().split()).issuperset(instruction.split())
 
 
 def _a(noun: str) -> str:

@@ -24,7 +24,7 @@ from transformers import BertConfig, BertModel
 
 from mmdit.model import eight_bits
 from mmdit.model.lexicon import LEXICON_FILE, Lexicon
-from mmdit.model.reader import ASKING, LAYERS, PLAIN_WORDS, READER_FILE, Reader, Reading, is_plain
+from mmdit.model.reader import ASKING, LAYERS, PLAIN_WORDS, READER_FILE, Reader, Reading
 from mmdit.model.vocabulary import PHOTO_EDITS
 
 VOCABULARY_FILE = "vocab.txt.gz"
@@ -137,19 +137,21 @@ class TextEncoder(nn.Module):
         said = [normalise(instruction).split() for instruction in instructions]
         readings = self._read(said) if plainly and self.reader is not None else [None] * len(said)
         wholes = [_other_words(words, reading) for words, reading in zip(said, readings, strict=True)]
+        told = [_read_words(words, reading) for words, reading in zip(said, readings, strict=True)]
         said = [own if whole is None else whole.split() for own, whole in zip(said, wholes, strict=True)]
         read = said if self.lexicon is None else [self.lexicon.read(words) for words in said]
         encodings = [self.tokenizer.encode(" ".join(words)) for words in read]
         kept = [encoding.ids[1:-1][:MAX_TOKENS] for encoding in encodings]
         words, truncated, read_as = [], [], []
-        given = zip(instructions, wholes, said, read, encodings, kept, strict=True)
-        for instruction, whole, own, replaced, encoding, ids in given:
+        given = zip(instructions, wholes, told, said, read, encodings, kept, strict=True)
+        for instruction, whole, whole_told, own, replaced, encoding, ids in given:
             spans = list(zip(own, replaced, _word_spans(encoding.offsets[1:-1], replaced), strict=True))
             spans = [triple for triple in spans if triple[2].start < triple[2].stop]
             words.append(tuple((word, span) for word, _, span in spans if span.stop <= len(ids)))
             truncated.append(tuple(word for word, _, span in spans if span.stop > len(ids)))
             pairs = [(word, other) for word, other, span in spans if span.stop <= len(ids) and word != other]
-            read_as.append(tuple(dict.fromkeys([(instruction, whole)] if whole else pairs)))
+            as_whole = [(instruction, whole_told)] if whole_told else []
+            read_as.append(tuple(dict.fromkeys(as_whole if whole or whole_told else pairs)))
         slots = slots or max(1, max(len(ids) for ids in kept))
         features, ids, mask = self._features(kept, slots)
         return TextFeatures(features, ids, mask, tuple(words), tuple(truncated), tuple(read_as), tuple(readings))
@@ -211,10 +213,14 @@ def _names_another(instruction: str, kind: str) -> bool:
 def _other_words(said: list[str], reading: Reading | None) -> str | None:
     """The plain words to encode in an instruction's place; None where it is plain, or where there are none."""
     plain = "" if reading is None else reading.plainly()
-    if reading is None or (reading.kind in PLAIN_WORDS and is_plain(" ".join(said), reading.kind)):
+    if not plain or (reading.kind in PHOTO_EDITS and reading.is_said_by(" ".join(said))):
         return None
-    is_said = ASKING.union(plain.split()).issuperset(said)
-    return None if is_said or not plain else plain
+    return None if ASKING.union(plain.split()).issuperset(said) else plain
+
+
+def _read_words(said: list[str], reading: Reading | None) -> str | None:
+    """What to say that an instruction was read as; None where it says so itself."""
+    return None if reading is None or reading.is_said_by(" ".join(said)) else reading.said()
 
 
 def _unit_variance(x: Tensor) -> Tensor:
