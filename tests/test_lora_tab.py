@@ -776,7 +776,6 @@ def test_a_late_answer_does_not_undo_the_settings(
         free[0] = True
         while held:
             held.pop().continue_()
-        free[0] = False
 
     page.route(re.compile("gradio_api/(run|queue|api)"), hold)
     page.reload()
@@ -797,14 +796,13 @@ def test_a_late_answer_does_not_undo_the_settings(
     page.wait_for_selector("#source img")
     page.fill("#instruction textarea", "make it darker")
     page.wait_for_timeout(500)
+    free[0] = False
     page.click("#edit")
     page.wait_for_timeout(500)
     page.fill("#steps input[type=number]", "2")
     page.press("#steps input[type=number]", "Tab")
     before = set(lora_studio.results())
-    free[0] = True
-    while held:
-        held.pop().continue_()
+    release()
     (result,) = new_results(page, lora_studio, before)
     wait_for_news(page, "Done")
     assert read_settings(result)["steps"] == 3
