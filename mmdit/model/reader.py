@@ -119,6 +119,14 @@ class Reading:
     which: str = NONE
     beside: str = NONE
 
+    @property
+    def is_possible(self) -> bool:
+        """Whether it makes sense: nothing takes its own place or colour, or stands beside itself or beside nothing."""
+        own = self.kind in ("replace", "add") and self.new == self.name
+        return (
+            not own and not (self.kind == "parts" and self.part == self.colour) and bool(self.name or not self.beside)
+        )
+
     def plainly(self) -> str:
         """The plainest words for it that the transformer was taught; empty where it needs not be asked."""
         if self.kind in (*EFFECTS, "parts"):
@@ -234,7 +242,7 @@ def _reading(answers: dict[str, tuple[str, float]]) -> Reading | None:
     if not all(answers[question][0] for question in needed):
         return None
     reading = Reading(**{question: answers[question][0] for question in asked})
-    return None if reading.beside and not answers["name"][0] else reading
+    return reading if reading.is_possible else None
 
 
 def by_question(logits: Tensor) -> tuple[Tensor, ...]:

@@ -27,6 +27,8 @@ from mmdit.model.lexicon import LEXICON_FILE, Lexicon
 from mmdit.model.reader import ASKING, LAYERS, PLAIN_WORDS, READER_FILE, Reader, Reading
 from mmdit.model.vocabulary import PHOTO_EDITS
 
+REFUSALS = ("don't ", "do not ", "please don't ", "please do not ", "never ")
+"""How an instruction begins that asks for nothing."""
 VOCABULARY_FILE = "vocab.txt.gz"
 MAX_TOKENS = 20
 """Word pieces of an instruction that the editor reads; training never showed it more."""
@@ -169,15 +171,16 @@ class TextEncoder(nn.Module):
         return torch.stack([hidden[layer] for layer in LAYERS], dim=2), mask
 
     def _read(self, said: list[list[str]]) -> list[Reading | None]:
-        """What the reader says; nothing of another tone of the whole picture where an object is named, or another such
-        edit.
+        """What the reader says; nothing of what is refused, nor of another tone of the whole picture where an object is
+        named, or another such edit.
         """
         things = frozenset() if self.lexicon is None else self.lexicon.things
         texts = [" ".join(words) for words in said]
         found = self.reader.read(*self.states(texts))
         for row, (words, reading) in enumerate(zip(said, found, strict=True)):
             of_tone = reading is not None and reading.kind in PHOTO_EDITS
-            if not words or (of_tone and (things & set(words) or _names_another(texts[row], reading.kind))):
+            refused = " ".join(words).startswith(REFUSALS)
+            if not words or refused or (of_tone and (things & set(words) or _names_another(texts[row], reading.kind))):
                 found[row] = None
         return found
 
