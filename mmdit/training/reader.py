@@ -2,7 +2,8 @@
 
 In: `mmdit.training.requests`. Out: reader.safetensors beside the text encoder. Several readers learn from different
 draws; the one that is kept learns their mean (distillation, Hinton et al. 2015, arXiv 1503.02531), also of sentences
-with a word exchanged for any other, so that it is as unsure as they are where they disagree. With ``--without AUTHOR``
+with a word exchanged for any other, so that it is as unsure as they are where they disagree; then it learns from
+further draws, as they did. With ``--without AUTHOR``
 that author's sentences are read instead, by a reader that never saw them, and nothing is written.
 
     python -m mmdit.training.reader --out assets/mini/text_encoder
@@ -29,6 +30,7 @@ EPOCHS, BATCH, RATE, DROPOUT, SMOOTHING, TOKENS_LEFT_OUT = 7, 128, 1.5e-3, 0.15,
 ENCODED_TOGETHER = 128
 SORTED_TOGETHER, RARE = 32, 2  # batches; times that an example of a rare kind is shown
 TEACHERS, EXCHANGED, EPOCHS_OF_MEAN = 3, 20_000, 5
+FURTHER_LESSONS, EPOCHS_OF_FURTHER, RATE_OF_FURTHER = 2, 5, 6e-4
 UNASKED = -100  # the class index that cross-entropy ignores
 
 
@@ -92,8 +94,8 @@ def exchanged(encoder: TextEncoder, sentences: Sequence[str], seed: int) -> list
 
 
 def taught(encoder: TextEncoder, without: str, seed: int) -> Reader:
-    """The reader that is kept: one that says what `TEACHERS` others say in the mean, of what they learnt from and of
-    some of it with a word exchanged.
+    """The reader that is kept: one that learnt to say what `TEACHERS` others say in the mean, of what they learnt from
+    and of some of it with a word exchanged, and then learnt from `FURTHER_LESSONS` more.
     """
     known = vocabulary(encoder)
     lessons = [examples(without, seed + number, known) for number in range(TEACHERS)]
@@ -101,13 +103,22 @@ def taught(encoder: TextEncoder, without: str, seed: int) -> Reader:
     sentences += exchanged(encoder, sentences, seed)
     pool = Encoded(encoder, sentences)
     teachers = [train(pool, learnt, seed + number) for number, learnt in enumerate(lessons)]
-    return learnt_from(pool, teachers, sentences, seed)
+    reader = learnt_from(pool, teachers, sentences, seed)
+    for number in range(TEACHERS, TEACHERS + FURTHER_LESSONS):
+        learnt = examples(without, seed + number, known)
+        reader = train(Encoded(encoder, [example.sentence for example in learnt]), learnt, seed + number, reader)
+    return reader
 
 
-def train(pool: Encoded, learnt: Sequence[Example], seed: int) -> Reader:
-    """A reader that was shown the examples in an order that the seed decides, rare kinds more often."""
+def train(pool: Encoded, learnt: Sequence[Example], seed: int, start: Reader | None = None) -> Reader:
+    """A reader that was shown the examples in an order that the seed decides, rare kinds more often.
+
+    Args:
+        start: a reader that learns on; a new one by default.
+    """
     learnt = [example for example in learnt for _ in range(RARE if example.is_rare else 1)]
-    return _fitted(pool, pool.rows(example.sentence for example in learnt), answers_of(learnt), seed, EPOCHS)
+    epochs = EPOCHS if start is None else EPOCHS_OF_FURTHER
+    return _fitted(pool, pool.rows(example.sentence for example in learnt), answers_of(learnt), seed, epochs, start)
 
 
 def learnt_from(pool: Encoded, teachers: Sequence[Reader], sentences: Sequence[str], seed: int) -> Reader:
@@ -140,12 +151,15 @@ def _loss(logits: Tensor, wanted: Tensor) -> Tensor:
     return sum(losses)
 
 
-def _fitted(pool: Encoded, rows: Tensor, wanted: Tensor, seed: int, epochs: int) -> Reader:
+def _fitted(pool: Encoded, rows: Tensor, wanted: Tensor, seed: int, epochs: int, start: Reader | None = None) -> Reader:
     """A reader that answers sentences, (N,) by number, as ``wanted`` says, see `_loss`."""
     torch.manual_seed(seed)
-    reader = Reader(pool.states.shape[-1]).train()
-    optimizer = torch.optim.AdamW(reader.parameters(), RATE, weight_decay=0.05)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, epochs * -(-len(rows) // BATCH))
+    reader, rate = Reader(pool.states.shape[-1]), RATE
+    if start is not None:
+        reader.load_state_dict(start.state_dict())
+        rate = RATE_OF_FURTHER
+    optimizer = torch.optim.AdamW(reader.train().parameters(), rate, weight_decay=0.05)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, epochs * -(-len(rows) // BATCH))
     for epoch in range(epochs):
         losses = []
         for chosen in _batches(pool.lengths[rows]):
