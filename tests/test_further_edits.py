@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from mmdit import images
@@ -94,11 +93,11 @@ def test_objects_stand_where_the_instruction_says(kind: str, data_folder: Path) 
     assert sum(row["error"] < 0.35 * row["error_unedited"] for row in rows) >= 12
 
 
-def test_a_moved_object_is_the_source_s_own(data_folder: Path, editor: Editor) -> None:
+def test_a_moved_object_stands_whole_in_its_new_place(data_folder: Path) -> None:
     scenes = Scenes(data_folder, "train", 3).batch(2, 8, kinds=["move"] * 8, working_size=(128, 128))
     outputs = edit_batch(MiniEditor(CATALOG["mini"].source), scenes, 1)
-    seen = [
-        torch.nn.functional.cosine_similarity((output - clean).flatten(), (target - clean).flatten(), dim=0).item()
-        for output, clean, target in zip(outputs, scenes.clean, scenes.target, strict=True)
-    ]
-    assert sorted(seen)[2] > 0.9
+    errors = []
+    for output, clean, target in zip(outputs, scenes.clean, scenes.target, strict=True):
+        there = (target - clean).abs().amax(dim=0) > 0.1
+        errors.append(((output - target)[:, there].square().sum() / (clean - target)[:, there].square().sum()).item())
+    assert sorted(errors)[5] < 0.1

@@ -61,7 +61,7 @@ def wordnet() -> WordNet:
 @pytest.fixture(scope="module")
 def encoder(text_encoder: TextEncoder) -> TextEncoder:
     """The shipped encoder with the lexicon that is made by hand."""
-    other = TextEncoder(text_encoder.bert.config, text_encoder.tokenizer, HAND_MADE)
+    other = TextEncoder(text_encoder.bert.config, text_encoder.pieces, HAND_MADE)
     other.bert.load_state_dict(text_encoder.bert.state_dict())
     return other
 

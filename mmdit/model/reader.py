@@ -254,5 +254,5 @@ def by_question(logits: Tensor) -> tuple[Tensor, ...]:
 def is_plain(instruction: str, kind: str) -> bool:
     """Whether a normalised instruction is nothing but a kind's own word and words of asking."""
     plain, own = PLAIN_WORDS[kind]
-    said, usual = f" {instruction} ", ASKING.union(plain.split())
+    said, usual = f" {instruction} ", ASKING.union(plain.split(), COLOURS if kind == "frame" else ())
     return any(f" {word} " in said and usual.issuperset(said.replace(f" {word} ", " ").split()) for word in own)

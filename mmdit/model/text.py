@@ -25,7 +25,7 @@ from transformers import BertConfig, BertModel
 from mmdit.model import eight_bits
 from mmdit.model.lexicon import LEXICON_FILE, Lexicon
 from mmdit.model.reader import ASKING, LAYERS, PLAIN_WORDS, READER_FILE, Reader, Reading
-from mmdit.model.vocabulary import PHOTO_EDITS
+from mmdit.model.vocabulary import COLOURS, OBJECTS, PHOTO_EDITS
 
 REFUSALS = ("don't ", "do not ", "please don't ", "please do not ", "never ")
 """How an instruction begins that asks for nothing."""
@@ -176,13 +176,18 @@ class TextEncoder(nn.Module):
         """
         things = frozenset() if self.lexicon is None else self.lexicon.things
         texts = [" ".join(words) for words in said]
-        found = self.reader.read(*self.states(texts))
+        found = self.reader.read(*self.states([" ".join(self._named(words)) for words in said]))
         for row, (words, reading) in enumerate(zip(said, found, strict=True)):
             of_tone = reading is not None and reading.kind in PHOTO_EDITS
             refused = " ".join(words).startswith(REFUSALS)
             if not words or refused or (of_tone and (things & set(words) or _names_another(texts[row], reading.kind))):
                 found[row] = None
         return found
+
+    def _named(self, words: list[str]) -> list[str]:
+        """The words, those by their own names of which the lexicon knows which object or colour they name."""
+        read = words if self.lexicon is None else self.lexicon.read(words)
+        return [other if other in (*OBJECTS, *COLOURS) else word for word, other in zip(words, read, strict=True)]
 
     def _padded(self, pieces: list[list[int]], slots: int) -> tuple[Tensor, Tensor]:
         """(B, slots + 2) ids between the encoder's own marks, and their mask."""
