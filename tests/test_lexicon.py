@@ -162,8 +162,11 @@ def test_without_a_lexicon_nothing_is_replaced(encoder: TextEncoder, tmp_path: P
 
 @pytest.mark.shipped
 def test_the_editor_says_what_it_read(editor: Editor, photograph: Image.Image) -> None:
-    (read,) = [line for line in editor.edit(EditRequest([photograph], "a beige kayak")).warnings if "Read" in line]
+    literal = editor.edit(EditRequest([photograph], "a beige kayak", literally=True))
+    (read,) = [line for line in literal.warnings if "Read" in line]
     assert read == "Read “beige” as “brown”, “kayak” as “boat”."
+    (read,) = [line for line in editor.edit(EditRequest([photograph], "a beige kayak")).warnings if "Read" in line]
+    assert read == "Read “a beige kayak” as “make the boat brown”."
     assert not [line for line in editor.edit(EditRequest([photograph], "a brown boat")).warnings if "Read" in line]
 
 

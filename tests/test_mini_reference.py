@@ -20,11 +20,13 @@ from mmdit.training.scenes import Scenes
 @pytest.mark.parametrize(
     ("instruction", "name", "expected"),
     [
-        ("put the cat of the second picture on the left", None, "put the cat on the left"),
-        ("add the car from the other photo at the top", None, "add the car at the top"),
+        ("put the cat of the second picture on the left", None, "put a cat on the left"),
+        ("add the car from the other photo at the top", None, "add a car at the top"),
         ("put the object of the second picture into the first", "star", "put a star"),
         ("Put the thing in the 2nd image on the right", "bus", "Put a bus on the right"),
-        ("replace the dog with the cat in the reference image", None, "replace the dog with the cat"),
+        ("replace the dog with the cat in the reference image", None, "replace the dog with a cat"),
+        ("put the big apple of the second picture at the top", None, "put a big apple at the top"),
+        ("add the apple from the second picture", None, "add an apple"),
         ("make it sepia", None, "make it sepia"),
     ],
 )
@@ -63,7 +65,7 @@ def test_the_object_is_taken_from_the_second_picture(pictures: list[tuple[Image.
         if result.warnings != (f"The {thing} is that of the second picture.",):
             continue
         borrowed += 1
-        plain = editor.edit(EditRequest([first], f"put the {thing} at the {place}"))
+        plain = editor.edit(EditRequest([first], f"put a {thing} at the {place}"))
         one, two, given = (images.to_tensor(picture)[0] for picture in (result.image, plain.image, first))
         changed = (one - given).abs().amax(dim=0) > 0.2
         red, _, blue = (one - two)[:, changed].mean(dim=1).tolist()

@@ -13,12 +13,12 @@ from mmdit.catalog import CATALOG
 from mmdit.families.mini import MiniEditor
 from mmdit.families.mini_sampling import sampled
 from mmdit.model import checkpoint
+from mmdit.model.arrangement import ANCHOR
 from mmdit.model.object_head import ASKED, DRAWING_SIDE, TYPICAL_SIDE, FoundObjects, ObjectHead
 from mmdit.model.vocabulary import COLOURS, OBJECTS
 from mmdit.training import drawings
 from mmdit.training.evaluate import edit_batch
 from mmdit.training.objective import OUTLINE_WEIGHT, RESIZED, object_loss
-from mmdit.training.plans import ANCHOR
 from mmdit.training.scenes import SceneBatch, Scenes
 from mmdit.training.scores import right_object, score
 

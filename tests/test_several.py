@@ -16,7 +16,7 @@ from mmdit.model.lexicon import LEXICON_FILE, Lexicon
 from mmdit.model.several import parts
 from mmdit.model.vocabulary import COLOURS, OBJECT_EDITS, OBJECTS, PHOTO_EDITS, PLACES
 from mmdit.training.photo_edits import photo_edit
-from mmdit.training.reader import requests
+from mmdit.training.requests import requests
 from mmdit.training.wordings import SPLITS, instruction
 
 

@@ -19,8 +19,13 @@ from mmdit.model.edit_field import EditField
 from mmdit.model.overlay import strips
 from mmdit.model.removal import Removal
 
+SECOND = r"(?:second|2nd|other|reference)\s+(?:picture|image|photo|photograph|one)\b"
+ITS_OWN = re.compile(
+    rf"\b(?:the|that|this)\s+((?:[\w'-]+\s+){{0,2}}?[\w'-]+)\s+(?:of|from|in|on)\s+(?:the\s+)?{SECOND}", re.IGNORECASE
+)
+"""What the second picture shows, which is new in the first."""
 WHICH = re.compile(
-    r"\s*\b(?:of|from|in|on)\s+(?:the\s+)?(?:second|2nd|other|reference)\s+(?:picture|image|photo|photograph|one)\b"
+    rf"\s*\b(?:of|from|in|on)\s+(?:the\s+)?{SECOND}"
     r"|\s*\b(?:in|into|to|onto)\s+(?:the\s+)?(?:first|1st)\b(?:\s+(?:picture|image|photo|photograph|one)\b)?",
     re.IGNORECASE,
 )
@@ -61,8 +66,10 @@ class Borrowed:
 
 def instruction_for_first(instruction: str, name: str | None) -> str:
     """The instruction as if there were one picture; an object that it does not name is called ``name``."""
-    alone = WHICH.sub("", instruction).strip()
-    return alone if name is None else UNNAMED.sub(f"a {name}", alone)
+    if name is not None:
+        instruction = UNNAMED.sub(f"the {name}", instruction)
+    alone = WHICH.sub("", ITS_OWN.sub(r"a \1", instruction)).strip()
+    return re.sub(r"\ba (?=[aeiou])", "an ", alone)
 
 
 def borrow(names: Sequence[str], known: Sequence[str], second: SecondPicture, textures: Tensor) -> Borrowed | None:
