@@ -1,5 +1,6 @@
 """What follows from reading: effects, parts of a colour, moving, one of two, something beside something else."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -91,6 +92,20 @@ def test_objects_stand_where_the_instruction_says(kind: str, data_folder: Path) 
     error, unedited = (sum(row[key] for row in rows) for key in ("error", "error_unedited"))
     assert error < 0.35 * unedited
     assert sum(row["error"] < 0.35 * row["error_unedited"] for row in rows) >= 12
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+@pytest.mark.parametrize("kind", FURTHER_OBJECT_EDITS)
+def test_recording_changes_nothing_and_sees_the_steps_alone(
+    kind: str, steps: int, data_folder: Path, editor: Editor
+) -> None:
+    scenes = Scenes(data_folder, "train", 3).batch(2, 4, kinds=[kind] * 4, working_size=(112, 144))
+    for source, instruction in zip(scenes.source[:3], scenes.instructions, strict=False):
+        request = EditRequest([images.to_image(source[None])], instruction, seed=1, steps=steps)
+        plain, recorded = editor.edit(request), editor.edit(replace(request, record=RecordSpec(steps="all")))
+        assert recorded.image.tobytes() == plain.image.tobytes()
+        assert len(recorded.maps.steps) == steps
+        assert recorded.maps.steps[0] == pytest.approx(1.0)
 
 
 def test_a_moved_object_stands_whole_in_its_new_place(data_folder: Path) -> None:

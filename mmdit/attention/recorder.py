@@ -68,7 +68,7 @@ class Recorder:
         kept = torch.float32 if spec.steps == "mean" else getattr(torch, spec.dtype)
         self._stores = {key: torch.zeros(shape, dtype=kept, device=device) for key, shape in shapes.items()}
         self._slots, self._sum, self._mean = _word_matrices(self.words, device)
-        self._thread = threading.get_ident()
+        self._thread: int | None = threading.get_ident()
         self._calls = 0
         self._timesteps: list[Any] = []
         self._seen = dict.fromkeys(self.layers, 0)
@@ -77,6 +77,15 @@ class Recorder:
     def stored_bytes(self) -> int:
         """What the store takes."""
         return sum(store.nbytes for store in self._stores.values())
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Calls of the transformer inside this context are no steps of the edit, and are not recorded."""
+        thread, self._thread = self._thread, None
+        try:
+            yield
+        finally:
+            self._thread = thread
 
     def begin_call(self, timestep: Tensor | float) -> None:
         """The transformer is called once more, at a timestep (a number, or (B,))."""

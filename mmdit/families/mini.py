@@ -109,6 +109,7 @@ class MiniEditor:
                 self.transformer, self.text_encoder, working, text,
                 steps=call.steps, guidance=call.guidance, seeds=[call.seed], on_step=preview,
                 amount=1.0 if call.strength is None else call.strength.value,
+                aside=nullcontext if recorder is None else recorder.paused,
             )  # fmt: skip
         field, told = last.refined(working), ()
         if second is not None:
@@ -207,7 +208,7 @@ def _told_of_maps(text: TextFeatures, maps: AttentionMaps | None) -> tuple[str, 
     reading = text.readings[0]
     if maps is None or reading is None or reading.plainly() in ("", reading.said()):
         return ()
-    return (f"The maps are of the words “{reading.plainly()}”, by which the object is found.",)
+    return (f"The maps are of what the model was asked with: “{reading.plainly()}”.",)
 
 
 def _warnings(text: TextFeatures, source: Tensor, edited: Tensor) -> tuple[str, ...]:

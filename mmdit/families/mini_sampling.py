@@ -5,6 +5,7 @@ Knows nothing of files or sizes, and of words only what was read in them.
 """
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -51,7 +52,6 @@ class LastStep:
         return field.beside_overlays()
 
 
-@torch.inference_mode()
 def edit_field(
     transformer: MiniMMDiT,
     text_encoder: TextEncoder,
@@ -84,8 +84,14 @@ def sampled(
     solver: Solver = "dpm++2m",
     on_step: Callable[[int, Tensor], None] | None = None,
     amount: float = 1.0,
+    aside: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> LastStep:
-    """The sampler's run, of the one view; arguments as for `edit_field`, ``amount`` as for `Effect`."""
+    """The sampler's run, of the one view; arguments as for `edit_field`.
+
+    Args:
+        amount: see `Effect`.
+        aside: gives the context in which the transformer is asked for more than the steps of the edit.
+    """
     noise = torch.cat([
         torch.randn(working.shape[1:], generator=torch.Generator().manual_seed(seed))[None] for seed in seeds
     ]).to(working.device)  # fmt: skip
@@ -107,7 +113,8 @@ def sampled(
         return fields[0] if len(fields) == 1 else fields[1].mix(fields[0], guidance)
 
     def find(chosen: Tensor, source: Tensor, said: TextFeatures) -> tuple[Overlay, ...]:
-        return seen(noise[chosen], source, torch.arange(len(chosen)), (said,), 1.0, find_objects=True).overlays
+        with aside():
+            return seen(noise[chosen], source, torch.arange(len(chosen)), (said,), 1.0, find_objects=True).overlays
 
     placing = Placing(working, text, text_encoder, find)
 
