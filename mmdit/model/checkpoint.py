@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from mmdit.model.object_head import LEVELS
-from mmdit.model.text import TextEncoder
+from mmdit.model.text import VOCABULARY_FILE, TextEncoder
 from mmdit.model.transformer import MiniMMDiT
 
 TELLING_LAYERS = "telling_layers.json"
@@ -17,7 +17,7 @@ TELLING_LAYERS = "telling_layers.json"
 def load(folder: str | Path, device: str = "cpu") -> tuple[MiniMMDiT, TextEncoder]:
     """Both models, float32, in evaluation mode. Raises FileNotFoundError when a part is missing."""
     folder = Path(folder)
-    for part in ("transformer/config.json", "text_encoder/config.json"):
+    for part in ("transformer/config.json", "text_encoder/config.json", f"text_encoder/{VOCABULARY_FILE}"):
         if not (folder / part).is_file():
             raise FileNotFoundError(f"{folder / part} is missing; {folder} is not an embedded editor")
     transformer = MiniMMDiT.from_pretrained(
