@@ -1,6 +1,15 @@
-() => {  // Where the result lies below the button, on a narrow screen: bring it into sight.
+() => {  // Where the result lies below the button, on a narrow screen: bring it into sight, and keep it there while it comes.
   const status = document.querySelector('#status'), button = document.querySelector('#edit');
   if (status.getBoundingClientRect().top < button.getBoundingClientRect().bottom) return;
   const still = matchMedia('(prefers-reduced-motion: reduce)').matches;
-  status.scrollIntoView({block: 'start', behavior: still ? 'auto' : 'smooth'});
+  const look = behavior => status.scrollIntoView({block: 'start', behavior});
+  let own = true;  // until somebody scrolls
+  for (const moved of ['wheel', 'touchstart', 'keydown']) addEventListener(moved, () => { own = false; }, {once: true});
+  const again = times => setTimeout(() => {
+    const top = status.getBoundingClientRect().top;
+    if (own && (top < 0 || top > innerHeight / 4)) look('auto');
+    if (own && times > 1) again(times - 1);
+  }, 800);
+  look(still ? 'auto' : 'smooth');
+  again(4);
 }
