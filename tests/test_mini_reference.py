@@ -24,6 +24,7 @@ from mmdit.training.scenes import Scenes
         ("add the car from the other photo at the top", None, "add a car at the top"),
         ("put the object of the second picture into the first", "star", "put a star"),
         ("Put the thing in the 2nd image on the right", "bus", "Put a bus on the right"),
+        ("put the thing on the left", "apple", "put an apple on the left"),
         ("replace the dog with the cat in the reference image", None, "replace the dog with a cat"),
         ("put the big apple of the second picture at the top", None, "put a big apple at the top"),
         ("add the apple from the second picture", None, "add an apple"),

@@ -67,7 +67,7 @@ class Borrowed:
 def instruction_for_first(instruction: str, name: str | None) -> str:
     """The instruction as if there were one picture; an object that it does not name is called ``name``."""
     if name is not None:
-        instruction = UNNAMED.sub(f"the {name}", instruction)
+        instruction = UNNAMED.sub(f"a {name}", instruction)
     alone = WHICH.sub("", ITS_OWN.sub(r"a \1", instruction)).strip()
     return re.sub(r"\ba (?=[aeiou])", "an ", alone)
 

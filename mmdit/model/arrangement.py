@@ -81,23 +81,17 @@ def arranged(
         size: (height, width) of the working picture.
         look: see `Look`.
     """
-    moving = [reading is not None and reading.kind == "move" for reading in readings]
-    beside = [reading is not None and bool(reading.beside) for reading in readings]
-    if any(moving):
-        overlays = _moved(overlays, readings, size)
-    if any(beside):
-        overlays = _beside(overlays, readings, look)
-    return overlays
+    return _beside(_moved(overlays, readings, size), readings, look)
 
 
 def _moved(
     overlays: tuple[Overlay, ...], readings: Sequence[Reading | None], size: tuple[int, int]
 ) -> tuple[Overlay, ...]:
     """What is found to be removed stands in another place in truth."""
-    removal = next((overlay for overlay in overlays if isinstance(overlay, Removal)), None)
-    if removal is None:
-        return overlays
     moves = [reading is not None and reading.kind == "move" for reading in readings]
+    removal = next((overlay for overlay in overlays if isinstance(overlay, Removal)), None)
+    if removal is None or not any(moves):
+        return overlays
     cells = [PLACES.index(reading.place) if move else 0 for reading, move in zip(readings, moves, strict=True)]
     moved = removal.shown & torch.tensor(moves, device=removal.shown.device)
     height, width = size
@@ -109,30 +103,24 @@ def _moved(
 
 def _beside(overlays: tuple[Overlay, ...], readings: Sequence[Reading | None], look: Look) -> tuple[Overlay, ...]:
     """What is drawn stands beside the object that is named, if that is found."""
-    drawing = next((overlay for overlay in overlays if isinstance(overlay, Drawing)), None)
     wanted = [index for index, reading in enumerate(readings) if reading is not None and reading.beside]
-    chosen = torch.tensor(wanted)
-    found = None if drawing is None else look(chosen, [readings[index].name for index in wanted])
+    drawing = next((overlay for overlay in overlays if isinstance(overlay, Drawing)), None)
+    if drawing is None or not wanted:
+        return overlays
+    found = look(torch.tensor(wanted), [readings[index].name for index in wanted])
     if found is None:
         return overlays
-    centre = drawing.centre.clone()
-    behind = torch.zeros_like(drawing.shown)
-    cover = {
-        "outline": torch.full_like(drawing.outline, OUTSIDE), "centre": torch.zeros_like(centre),
-        "leaves": torch.full_like(drawing.leaves, -1),
-    }  # fmt: skip
+    centre, behind = drawing.centre.clone(), torch.zeros_like(drawing.shown)
+    outline, middle = torch.full_like(drawing.outline, OUTSIDE), torch.zeros_like(centre)  # of what stands in front
     for row, index in enumerate(wanted):
-        if not (found.shown[row] and drawing.shown[index]):
-            continue
-        side = readings[index].beside
-        centre[index] = next_to(side, found.centre[row], found.half[row], drawing.half[index])
-        behind[index] = side == "behind"
-        cover["outline"][index], cover["centre"][index] = found.outline[row], found.centre[row]
+        if found.shown[row] and drawing.shown[index]:
+            side = readings[index].beside
+            centre[index] = next_to(side, found.centre[row], found.half[row], drawing.half[index])
+            behind[index] = side == "behind"
+            outline[index], middle[index] = found.outline[row], found.centre[row]
     placed = tuple(replace(overlay, centre=centre) if overlay is drawing else overlay for overlay in overlays)
-    in_front = CutOut(
-        behind, cover["outline"], torch.ones_like(centre[:, 0]), cover["centre"], cover["centre"], cover["leaves"]
-    )
-    return (*placed, in_front)
+    same_size, nothing = torch.ones_like(centre[:, 0]), torch.full_like(drawing.leaves, -1)
+    return (*placed, CutOut(behind, outline, same_size, middle, middle, nothing))
 
 
 def next_to(side: str, centre: Tensor, half: Tensor, own: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from torch import Tensor
 from mmdit.model.overlay import strips
 from mmdit.model.reader import Reading
 from mmdit.model.tint import luma, recolour
-from mmdit.model.vocabulary import COLOURS, EFFECTS
+from mmdit.model.vocabulary import BY_DEFINITION, COLOURS
 
 MIST, MIST_ABOVE, MIST_BELOW = 0.84, 0.75, 0.35  # its grey, and its share at the top and at the bottom of the picture
 LOW_SUN, GLOW, GLOW_COLOUR = (0.95, 0.68, 0.5), 0.35, (1.0, 0.5, 0.25)
@@ -28,38 +28,39 @@ SATURATED, DARK, LIGHTNESS_WEIGHT, SHARPNESS = 0.18, 0.2, 0.9, 20.0
 much lightness counts; how sharply."""
 
 
-def fog(picture: Tensor, here: Tensor, side: float) -> Tensor:
+def fog(picture: Tensor, here: Tensor) -> Tensor:
     """A light grey veil, thicker towards the top, where what is far away usually is."""
     below = (here[..., 1] + 1) / 2
     return torch.lerp(picture, picture.new_tensor(MIST), MIST_ABOVE + (MIST_BELOW - MIST_ABOVE) * below)
 
 
-def sunset(picture: Tensor, here: Tensor, side: float) -> Tensor:
+def sunset(picture: Tensor, here: Tensor) -> Tensor:
     """Less green and blue light, and a glow around a low sun behind the middle of the picture."""
     lit = picture * picture.new_tensor(LOW_SUN)[:, None, None]
     near = GLOW * (1 - here.square().sum(dim=-1).sqrt() / 2**0.5)
     return lit + (1 - lit) * near * picture.new_tensor(GLOW_COLOUR)[:, None, None]
 
 
-def vignette(picture: Tensor, here: Tensor, side: float) -> Tensor:
+def vignette(picture: Tensor, here: Tensor) -> Tensor:
     """Darker towards the corners, by a smooth step of the distance from the middle."""
     away = here.square().sum(dim=-1).sqrt()
     step = ((away - DARK_FROM) / (DARK_TO - DARK_FROM)).clamp(0, 1)
     return picture * (1 - DARKNESS * step.square() * (3 - 2 * step))
 
 
-def frame(picture: Tensor, here: Tensor, side: float, colour: Tensor) -> Tensor:
+def frame(picture: Tensor, here: Tensor, aspect: float, colour: Tensor) -> Tensor:
     """A border of one colour, (B, 3, 1, 1).
 
     Args:
-        side: width over height of the picture.
+        aspect: width over height of the picture.
     """
     x, y = (1 - here.abs()).unbind(dim=-1)  # in half widths and half heights from the edge
-    from_edge = torch.minimum(x * max(side, 1), y * max(1 / side, 1))
+    from_edge = torch.minimum(x * max(aspect, 1), y * max(1 / aspect, 1))
     return torch.where(from_edge < 2 * FRAME_SHARE, colour, picture)
 
 
-DEFINITIONS: dict[str, Callable[..., Tensor]] = {"fog": fog, "sunset": sunset, "frame": frame, "vignette": vignette}
+DEFINITIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"fog": fog, "sunset": sunset, "vignette": vignette}
+"""Effects that ask for nothing but the picture and the coordinates of its pixels."""
 
 
 def membership(picture: Tensor, colour: str) -> Tensor:
@@ -120,9 +121,7 @@ class Effect:
     @classmethod
     def of_readings(cls, readings: Sequence[Reading | None], working: Tensor, amount: float = 1.0) -> "Effect":
         """Those among the readings, of the working picture (B, 3, height, width), that ask for an effect."""
-        asked = (
-            reading if reading is not None and reading.kind in (*EFFECTS, "parts") else None for reading in readings
-        )
+        asked = (reading if reading is not None and reading.kind in BY_DEFINITION else None for reading in readings)
         return cls(tuple(asked), tuple(working.shape[-2:]), working.device, amount)
 
     @property
@@ -166,15 +165,15 @@ class Effect:
         return replace(self, asked=tuple(self.asked[index] for index in chosen.tolist()))
 
 
-def made(reading: Reading, picture: Tensor, here: Tensor, side: float) -> Tensor:
+def made(reading: Reading, picture: Tensor, here: Tensor, aspect: float) -> Tensor:
     """The effect that a reading asks for, of some rows of a picture; not clamped.
 
     Args:
         here: (rows, width, 2) coordinates of the pixels.
-        side: width over height of the whole picture.
+        aspect: width over height of the whole picture.
     """
     if reading.kind == "parts":
         return parts_recoloured(picture, reading.part, reading.colour)
     if reading.kind == "frame":
-        return frame(picture, here, side, picture.new_tensor(COLOURS[reading.colour or FRAME_COLOUR])[:, None, None])
-    return DEFINITIONS[reading.kind](picture, here, side)
+        return frame(picture, here, aspect, picture.new_tensor(COLOURS[reading.colour or FRAME_COLOUR])[:, None, None])
+    return DEFINITIONS[reading.kind](picture, here)

@@ -18,6 +18,7 @@ from mmdit.model import eight_bits
 from mmdit.model.vocabulary import (
     ARRANGEMENTS,
     BESIDE,
+    BY_DEFINITION,
     COLOURS,
     EFFECTS,
     OBJECT_EDITS,
@@ -130,7 +131,7 @@ class Reading:
 
     def plainly(self) -> str:
         """The plainest words for it that the transformer was taught; empty where it needs not be asked."""
-        if self.kind in (*EFFECTS, "parts"):
+        if self.kind in BY_DEFINITION:
             return ""
         if self.kind == "move":  # what is there is found so
             return f"remove the {self.name}"

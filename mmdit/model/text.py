@@ -179,7 +179,7 @@ class TextEncoder(nn.Module):
         found = self.reader.read(*self.states([" ".join(self._named(words)) for words in said]))
         for row, (words, reading) in enumerate(zip(said, found, strict=True)):
             of_tone = reading is not None and reading.kind in PHOTO_EDITS
-            refused = " ".join(words).startswith(REFUSALS)
+            refused = texts[row].startswith(REFUSALS)
             if not words or refused or (of_tone and (things & set(words) or _names_another(texts[row], reading.kind))):
                 found[row] = None
         return found

@@ -39,7 +39,9 @@ PHOTO_EDITS: tuple[str, ...] = (
     "blur", "night",
 )  # fmt: skip
 EFFECTS: tuple[str, ...] = ("fog", "sunset", "frame", "vignette")
-"""Edits of the whole picture that are made by their definition, see `mmdit.model.effect`."""
+"""Edits of the whole picture that the transformer was never taught."""
+BY_DEFINITION: tuple[str, ...] = (*EFFECTS, "parts")
+"""What is made by its definition once it is understood, see `mmdit.model.effect`."""
 ARRANGEMENTS: tuple[str, ...] = ("move", "parts")
 """An object put elsewhere; what has one colour given another."""
 

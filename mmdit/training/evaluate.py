@@ -173,9 +173,10 @@ COLUMNS = {
 def table(results: dict[str, Any]) -> str:
     """The main numbers as text."""
     lines = []
-    unseen = [f"unseen_{wording}" for wording in (*UNSEEN, "further_edits")]
-    for title in ("seen_wordings", *unseen[:-1], "further_edits", unseen[-1]):
-        by_steps = {str(results["default_steps"]): results[title]} if title in unseen else results[title]
+    at_all_steps = ("seen_wordings", "further_edits")
+    unseen = (f"unseen_{wording}" for wording in UNSEEN)
+    for title in ("seen_wordings", *unseen, "further_edits", "unseen_further_edits"):
+        by_steps = results[title] if title in at_all_steps else {str(results["default_steps"]): results[title]}
         for count, summary in by_steps.items():
             lines.append(f"\n{title.replace('_', ' ')}, {count} steps")
             lines.append(" ".join(["kind            ", *(f"{title:>{width}}" for title, width in COLUMNS.values())]))

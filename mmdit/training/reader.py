@@ -3,8 +3,8 @@
 In: `mmdit.training.requests`. Out: reader.safetensors beside the text encoder. Several readers learn from different
 draws; the one that is kept learns their mean (distillation, Hinton et al. 2015, arXiv 1503.02531), also of sentences
 with a word exchanged for any other, so that it is as unsure as they are where they disagree; then it learns from
-further draws, as they did. With ``--without AUTHOR``
-that author's sentences are read instead, by a reader that never saw them, and nothing is written.
+further draws, as they did. With ``--without AUTHOR`` that author's sentences are read instead, by a reader that never
+saw them, and nothing is written.
 
     python -m mmdit.training.reader --out assets/mini/text_encoder
 """

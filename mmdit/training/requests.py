@@ -26,7 +26,7 @@ OWN_NAME, FOREIGN = 0.3, 0.1
 """Shares of slots that are filled with the thing's own name, and with something that the editor does not know."""
 SELECT = "select-"
 HELD_OUT_AUTHOR = "22"
-"""Whose sentences of `FURTHER` kinds are kept for the benchmark."""
+"""Whose sentences of `FURTHER_EDITS` are kept for the benchmark."""
 FRAMES = (
     "add a {c} frame", "put a {c} border around it", "frame it in {c}", "give the picture a {c} frame", "a {c} border",
     "i want a thick {c} border", "surround the photo with a {c} edge", "{c} frame please", "put it in a {c} frame",
@@ -172,7 +172,8 @@ def _from_template(kind: str, filler: Filler) -> Example:
     name, new = draw.sample(list(OBJECTS), 2)
     place = "" if kind != "add" or draw.random() < 0.1 else draw.choice(PLACES)
     filler.thing("x", "new" if kind == "add" else "name", name)
-    filler.thing("y", "new", new) if kind == "replace" else None
+    if kind == "replace":
+        filler.thing("y", "new", new)
     filler.value("c", "colour", draw.choice(list(COLOURS)))
     sentence = instruction(
         kind, draw, name=filler.slots["x"], colour=filler.answers["colour"], replacement=filler.slots.get("y", new),
@@ -181,6 +182,7 @@ def _from_template(kind: str, filler: Filler) -> Example:
     return _example(kind, sentence, filler.answers | {"place": place})
 
 
+@cache
 def further_requests(split: str) -> dict[str, list[tuple[str, str]]]:
     """Kind of `FURTHER_EDITS` → (which, sentence with slots) of a split of wordings: "train", or "wordings" of an
     author whose sentences of these kinds are held out.

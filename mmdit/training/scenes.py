@@ -19,7 +19,7 @@ from mmdit.model.effect import made
 from mmdit.model.overlay import strips
 from mmdit.model.reader import Reading
 from mmdit.model.transformer import WORKING_SIZES
-from mmdit.model.vocabulary import EFFECTS, OBJECTS, PHOTO_EDITS
+from mmdit.model.vocabulary import BY_DEFINITION, OBJECTS, PHOTO_EDITS
 from mmdit.training.backgrounds import draw_backgrounds, photographs_of
 from mmdit.training.photo_edits import photo_edit
 from mmdit.training.plans import LACKS_EDITED, MAX_OBJECTS, Placement, Plan
@@ -115,7 +115,7 @@ class Scenes:
         for index, kind in enumerate(kinds):
             if kind in PHOTO_EDITS:
                 target[index] = photo_edit(kind, source[index])
-            elif kind in (*EFFECTS, "parts"):
+            elif kind in BY_DEFINITION:
                 target[index] = _with_effect(plans[index].reading, source[index])
         edited = [MAX_OBJECTS if plan.asked == "add" else plan.edited for plan in plans]
         return SceneBatch(
@@ -174,7 +174,7 @@ def _paste(canvas: Tensor, pixels: Pixels, rows: Tensor) -> None:
 
 
 def _with_effect(reading: Reading, picture: Tensor) -> Tensor:
-    """A picture, (3, height, width) in [0, 1], with what a reading asks for of `EFFECTS` and of parts."""
+    """A picture, (3, height, width) in [0, 1], with what a reading asks for of `BY_DEFINITION`."""
     height, width = picture.shape[-2:]
     _, here = next(strips(height, width, picture.device))
     return made(reading, picture[None], here, width / height)[0].clamp(0, 1)
