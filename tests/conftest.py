@@ -18,6 +18,7 @@ from mmdit.catalog import CATALOG
 from mmdit.editor import Editor
 from mmdit.load import load_editor
 from mmdit.model import checkpoint
+from mmdit.model.inpainting import Inpainter
 from mmdit.model.text import TextEncoder
 from mmdit.model.transformer import MiniMMDiT
 
@@ -65,7 +66,7 @@ def tiny_editor_folder(tmp_path_factory: pytest.TempPathFactory, text_encoder: T
     """An editor on disk that is complete but for having learnt anything."""
     folder = tmp_path_factory.mktemp("tiny_editor")
     transformer = MiniMMDiT(channels=48, layers=2, heads=2, rotary_channels=(8, 8, 8))
-    checkpoint.save(folder, randomised(transformer), text_encoder)
+    checkpoint.save(folder, checkpoint.Models(randomised(transformer), text_encoder, Inpainter()))
     return folder
 
 

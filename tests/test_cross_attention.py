@@ -13,6 +13,7 @@ from mmdit.attention.spec import RecordSpec
 from mmdit.families.mini import MiniEditor
 from mmdit.model import checkpoint
 from mmdit.model.cross_attention import Attention, CrossAttentionBlock
+from mmdit.model.inpainting import Inpainter
 from mmdit.model.layers import rotary_table
 from mmdit.model.text import TextEncoder
 from mmdit.model.transformer import MiniMMDiT
@@ -91,7 +92,7 @@ def test_its_maps_are_the_softmax_over_the_words(
     tmp_path: Path, text_encoder: TextEncoder, photograph: Image.Image
 ) -> None:
     transformer = MiniMMDiT(channels=48, layers=2, heads=2, rotary_channels=(8, 8, 8), attention="cross")
-    checkpoint.save(tmp_path, randomised(transformer), text_encoder)
+    checkpoint.save(tmp_path, checkpoint.Models(randomised(transformer), text_encoder, Inpainter()))
     editor = MiniEditor(tmp_path)
     seen: list[Tensor] = []
 

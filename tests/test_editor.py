@@ -85,7 +85,7 @@ def test_a_photo_edit_does_what_it_says(editor: Editor, photograph: Image.Image,
 @shipped
 def test_the_shipped_weights_are_complete_and_small() -> None:
     folder = CATALOG["mini"].source
-    transformer, _ = checkpoint.load(folder)
+    transformer = checkpoint.load(folder).transformer
     assert all(parameter.isfinite().all() for parameter in transformer.parameters())
     assert sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) < 50 * 2**20
     assert {file.suffix for file in (folder / "transformer").iterdir()} == {".json", ".safetensors"}
@@ -150,12 +150,12 @@ def test_settings_reproduce_the_result(tiny_editor: Editor, small: Image.Image) 
 
 
 def test_settings_name_the_weights(tiny_editor: Editor, small: Image.Image, tmp_path: Path) -> None:
-    checkpoint.save(tmp_path, tiny_editor.transformer, tiny_editor._family.text_encoder)
+    checkpoint.save(tmp_path, tiny_editor._family.models)
     same = load_editor(tmp_path, device="cpu")
     assert same.edit(request(small)).settings["weights"] == tiny_editor.edit(request(small)).settings["weights"]
     with torch.no_grad():
         same.transformer.proj_out.bias[0] += 1
-    checkpoint.save(tmp_path, same.transformer, tiny_editor._family.text_encoder)
+    checkpoint.save(tmp_path, tiny_editor._family.models._replace(transformer=same.transformer))
     other = load_editor(tmp_path, device="cpu")
     assert other.edit(request(small)).settings["weights"] != same.edit(request(small)).settings["weights"]
 

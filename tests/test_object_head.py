@@ -238,7 +238,7 @@ def test_what_is_laid_over_is_decided_in_the_first_step(shipped: MiniEditor, dat
     text = shipped.text_encoder.encode(scenes.instructions, plainly=True)
     one, three = (
         sampled(
-            shipped.transformer, shipped.text_encoder, scenes.source, text,
+            shipped.models, scenes.source, text,
             steps=steps, guidance=1.5, seeds=list(range(len(kinds))),
         ).field.overlays
         for steps in (1, 3)
@@ -273,14 +273,14 @@ def test_over_other_edits_nothing_is_laid(shipped: MiniEditor, data_folder: Path
     scenes = Scenes(data_folder, "held_out", 5).batch(2, len(kinds), kinds=kinds, working_size=(128, 128))
     text = shipped.text_encoder.encode(scenes.instructions, plainly=True)
     found = sampled(
-        shipped.transformer, shipped.text_encoder, scenes.source, text,
+        shipped.models, scenes.source, text,
         steps=1, guidance=1.0, seeds=list(range(len(kinds))),
     )  # fmt: skip
     assert not any(overlay.shown.any() for overlay in found.field.overlays)
 
 
 def test_drawings_are_saved_as_they_were_loaded(shipped: MiniEditor, tmp_path: Path) -> None:
-    checkpoint.save(tmp_path, shipped.transformer, shipped.text_encoder)
-    again, _ = checkpoint.load(tmp_path)
+    checkpoint.save(tmp_path, shipped.models)
+    again = checkpoint.load(tmp_path).transformer
     assert torch.equal(again.object_head.drawings, shipped.transformer.object_head.drawings)
     assert checkpoint.fingerprint(tmp_path) == shipped.fingerprint

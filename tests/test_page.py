@@ -20,6 +20,7 @@ from PIL import Image
 from mmdit.attention.maps import AttentionMaps
 from mmdit.images import read_settings
 from mmdit.model import checkpoint
+from mmdit.model.inpainting import Inpainter
 from mmdit.model.text import TextEncoder
 from mmdit.model.transformer import MiniMMDiT
 
@@ -69,7 +70,7 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
 @pytest.fixture
 def slow_studio(tmp_path: Path, text_encoder: TextEncoder) -> Iterator[Studio]:
     """With an editor of ninety blocks that has learnt nothing: its edits last long enough to be cancelled."""
-    checkpoint.save(tmp_path / "slow", MiniMMDiT(layers=90), text_encoder)
+    checkpoint.save(tmp_path / "slow", checkpoint.Models(MiniMMDiT(layers=90), text_encoder, Inpainter()))
     with running_studio(tmp_path / "outputs", "--model", str(tmp_path / "slow")) as studio:
         yield studio
 

@@ -133,7 +133,7 @@ NAMES = ("solarise", "emboss")
 def random_lora(folder: Path, seed: int) -> dict[str, torch.Tensor]:
     """A LoRA of every Linear of the blocks, peft's names; module → what it adds to the weight."""
     draw = torch.Generator().manual_seed(seed)
-    transformer, _ = checkpoint.load(folder)
+    transformer = checkpoint.load(folder).transformer
     return {
         name: (
             torch.randn(RANK, module.in_features, generator=draw) * module.in_features**-0.5,
@@ -178,7 +178,7 @@ def results(
 @torch.no_grad()
 def merged_edit(folder: Path, loras: list[dict], source: torch.Tensor, wordings: list[str]) -> torch.Tensor:
     """One step of the tiny editor with LoRAs written into its weights, sample by sample; all in [0, 1]."""
-    transformer, encoder = checkpoint.load(folder)
+    transformer, encoder, _ = checkpoint.load(folder)
     for lora in loras:
         for module, (down, up) in lora.items():
             transformer.get_submodule(module).weight += ALPHA / RANK * up @ down

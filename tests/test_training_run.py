@@ -9,6 +9,7 @@ import pytest
 from mmdit.catalog import CATALOG
 from mmdit.families.mini import MiniEditor
 from mmdit.model import checkpoint
+from mmdit.model.inpainting import Inpainter
 from mmdit.model.text import TextEncoder
 from mmdit.model.transformer import MiniMMDiT
 from mmdit.training.evaluate import edit_batch
@@ -31,7 +32,7 @@ def test_two_minutes_of_training_beat_doing_nothing_on_two_photo_edits(data_fold
 
     transformer = MiniMMDiT.from_pretrained(run / "transformer")
     text_encoder = TextEncoder.from_pretrained(CATALOG["mini"].source / "text_encoder")
-    checkpoint.save(tmp_path / "editor", transformer, text_encoder)
+    checkpoint.save(tmp_path / "editor", checkpoint.Models(transformer, text_encoder, Inpainter()))
     kinds = [kind for kind in EASIEST for _ in range(8)]
     scenes = Scenes(data_folder, "held_out", seed=7).batch(0, len(kinds), kinds=kinds)
     rows = score(scenes, edit_batch(MiniEditor(tmp_path / "editor"), scenes, steps=1))

@@ -44,8 +44,13 @@ class MiniEditor:
         self.device = device
         self.fingerprint = checkpoint.fingerprint(folder)
         self.telling_layers = checkpoint.telling_layers(folder)
-        self.transformer, self.text_encoder = checkpoint.load(folder, device)
+        self.transformer, self.text_encoder, self.inpainter = checkpoint.load(folder, device)
         self.traits = replace(self.traits, most_pictures=2 if self._known else 1)
+
+    @property
+    def models(self) -> checkpoint.Models:
+        """What it consists of."""
+        return checkpoint.Models(self.transformer, self.text_encoder, self.inpainter)
 
     def working_size(self, size: tuple[int, int], resolution: int | None = None) -> tuple[int, int]:
         """See `Family.working_size`. Raises ValueError for a resolution, of which this family has one only."""
@@ -106,7 +111,7 @@ class MiniEditor:
         recorder = None if call.record is None else self._recorder(call, text, working)
         with nullcontext() if recorder is None else observing(self.transformer, recorder):
             last = sampled(
-                self.transformer, self.text_encoder, working, text,
+                self.models, working, text,
                 steps=call.steps, guidance=call.guidance, seeds=[call.seed], on_step=preview,
                 amount=1.0 if call.strength is None else call.strength.value,
                 aside=nullcontext if recorder is None else recorder.paused,

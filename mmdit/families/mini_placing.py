@@ -13,11 +13,12 @@ import torch
 from torch import Tensor
 
 from mmdit.model.arrangement import arranged, one_of_two
+from mmdit.model.checkpoint import Models
 from mmdit.model.effect import Effect
 from mmdit.model.inpainting import without_object
 from mmdit.model.overlay import Overlay
 from mmdit.model.removal import Removal
-from mmdit.model.text import TextEncoder, TextFeatures
+from mmdit.model.text import TextFeatures
 
 Find = Callable[[Tensor, Tensor, TextFeatures], tuple[Overlay, ...]]
 """(chosen, source, text): numbers in the batch, and their pictures and instructions → what would be laid over them."""
@@ -29,13 +30,13 @@ class Placing:
     Args:
         working: (B, 3, height, width) in [−1, 1], the pictures.
         text: what is asked of them.
-        text_encoder: for what else is looked for.
+        models: for what else is looked for, and what hides what was found.
         find: see `Find`.
     """
 
     working: Tensor
     text: TextFeatures
-    text_encoder: TextEncoder
+    models: Models
     find: Find
 
     def placed(self, found: tuple[Overlay, ...], amount: float) -> tuple[Overlay, ...]:
@@ -57,11 +58,11 @@ class Placing:
         outline = torch.full_like(self.working[:, :1], -torch.inf)
         for overlay in overlays:
             outline = torch.where(overlay.shown[:, None, None, None], overlay.outline, outline)
-        hidden = without_object(self.working, outline).apply(self.working)
+        hidden = without_object(self.working, outline, self.models.inpainter).apply(self.working)
         return self.find(torch.arange(len(hidden), device=hidden.device), hidden, self.text)
 
     def _named(self, chosen: Tensor, names: Sequence[str]) -> Removal | None:
         """Where the named objects of some pictures are: what would be removed."""
-        said = self.text_encoder.encode([f"remove the {name}" for name in names]).to(self.working.device)
+        said = self.models.text_encoder.encode([f"remove the {name}" for name in names]).to(self.working.device)
         found = self.find(chosen, self.working[chosen], said)
         return next((overlay for overlay in found if isinstance(overlay, Removal)), None)

@@ -13,14 +13,14 @@ import torch
 from torch import Tensor
 
 from mmdit.families.mini_placing import Placing
+from mmdit.model.checkpoint import Models
 from mmdit.model.edit_field import EditField
-from mmdit.model.inpainting import without_object
+from mmdit.model.inpainting import Inpainter, without_object
 from mmdit.model.object_head import UNKNOWN
 from mmdit.model.overlay import Overlay
 from mmdit.model.sampling import Solver, sample
 from mmdit.model.self_ensemble import Estimate, ensemble
-from mmdit.model.text import TextEncoder, TextFeatures
-from mmdit.model.transformer import MiniMMDiT
+from mmdit.model.text import TextFeatures
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,13 @@ class LastStep:
         field: what the model estimated.
         noisy: what it estimated it from.
         estimate: see `mmdit.model.self_ensemble`.
+        inpainter: what continues the picture where an object was.
     """
 
     field: EditField
     noisy: Tensor
     estimate: Estimate
+    inpainter: Inpainter
 
     def refined(self, working: Tensor) -> EditField:
         """The edit of ``working``, from several views of it; beneath overlays, the picture without the object."""
@@ -48,13 +50,12 @@ class LastStep:
         field = ensemble(self.estimate, self.field, self.noisy, working, ~covered)
         if left.any():
             chosen = left.nonzero()[:, 0]
-            field = field.replaced(chosen, without_object(working[chosen], outline[chosen]))
+            field = field.replaced(chosen, without_object(working[chosen], outline[chosen], self.inpainter))
         return field.beside_overlays()
 
 
 def edit_field(
-    transformer: MiniMMDiT,
-    text_encoder: TextEncoder,
+    models: Models,
     working: Tensor,
     text: TextFeatures,
     *,
@@ -66,15 +67,14 @@ def edit_field(
 ) -> EditField:
     """Sample the edits of a batch of working pictures, (B, 3, height, width), one seed each."""
     return sampled(
-        transformer, text_encoder, working, text,
+        models, working, text,
         steps=steps, guidance=guidance, seeds=seeds, solver=solver, on_step=on_step,
     ).refined(working)  # fmt: skip
 
 
 @torch.inference_mode()
 def sampled(
-    transformer: MiniMMDiT,
-    text_encoder: TextEncoder,
+    models: Models,
     working: Tensor,
     text: TextFeatures,
     *,
@@ -95,7 +95,7 @@ def sampled(
     noise = torch.cat([
         torch.randn(working.shape[1:], generator=torch.Generator().manual_seed(seed))[None] for seed in seeds
     ]).to(working.device)  # fmt: skip
-    unconditional = () if guidance == 1.0 else (text_encoder.encode([""] * len(seeds)).to(working.device),)
+    unconditional = () if guidance == 1.0 else (models.text_encoder.encode([""] * len(seeds)).to(working.device),)
     everything, found = torch.arange(len(seeds), device=working.device), list[LastStep]()
 
     @torch.inference_mode()
@@ -105,7 +105,7 @@ def sampled(
     ) -> EditField:  # fmt: skip
         moment = torch.full((len(source),), timestep, device=source.device)
         fields = [
-            transformer(
+            models.transformer(
                 noisy, source, said.features[chosen], said.mask[chosen], timestep=moment, find_objects=find_objects
             ).confined()
             for said in texts
@@ -116,14 +116,14 @@ def sampled(
         with aside():
             return seen(noise[chosen], source, torch.arange(len(chosen)), (said,), 1.0, find_objects=True).overlays
 
-    placing = Placing(working, text, text_encoder, find)
+    placing = Placing(working, text, models, find)
 
     def estimate(noisy: Tensor, timestep: float) -> Tensor:
         texts = (text, *unconditional)
         field = seen(noisy, working, everything, texts, timestep, find_objects=not found)
         # What is laid over it follows from the source and the words, not from what was painted meanwhile.
         field = replace(field, overlays=found[0].field.overlays if found else placing.placed(field.overlays, amount))
-        found[:] = [LastStep(field, noisy, partial(seen, texts=texts, timestep=timestep))]
+        found[:] = [LastStep(field, noisy, partial(seen, texts=texts, timestep=timestep), models.inpainter)]
         return field.beside_overlays().apply(working).clamp(-1, 1)
 
     sample(estimate, noise, steps, solver, on_step)

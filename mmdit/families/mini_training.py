@@ -78,7 +78,7 @@ class MiniTrainable:
     def __init__(self, editor: MiniEditor, name: str) -> None:
         self.name = name
         self.fingerprint = editor.fingerprint
-        self.transformer, self._text_encoder, self._device = editor.transformer, editor.text_encoder, editor.device
+        self.transformer, self._models, self._device = editor.transformer, editor.models, editor.device
 
     def prepare(self, pairs: Sequence[PicturePair]) -> tuple[MiniGroup, ...]:
         """The pairs by working size.
@@ -122,7 +122,7 @@ class MiniTrainable:
         source = _unit(group.source[row : row + 1])
         instruction = group.instructions.texts[int(group.wordings[row, 0])]
         field = edit_field(
-            self.transformer, self._text_encoder, source, self._text_encoder.encode([instruction]).to(self._device),
+            self._models, source, self._models.text_encoder.encode([instruction]).to(self._device),
             steps=CATALOG["mini"].steps, guidance=CATALOG["mini"].guidance, seeds=[EDIT_SEED],
         )  # fmt: skip
         return Edited(
@@ -138,7 +138,7 @@ class MiniTrainable:
         texts = tuple(owners)
         for start in range(0, len(texts), ENCODED_TOGETHER):
             some = list(texts[start : start + ENCODED_TOGETHER])
-            encoded = self._text_encoder.encode(some, MAX_TOKENS)
+            encoded = self._models.text_encoder.encode(some, MAX_TOKENS)
             for text, words, left_out in zip(some, encoded.words, encoded.truncated, strict=True):
                 if left_out:
                     raise LoraError(

@@ -3,10 +3,12 @@
 import hashlib
 import json
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import nn
 
+from mmdit.model.inpainting import INPAINTER_FILE, Inpainter
 from mmdit.model.object_head import LEVELS
 from mmdit.model.text import VOCABULARY_FILE, TextEncoder
 from mmdit.model.transformer import MiniMMDiT
@@ -14,8 +16,18 @@ from mmdit.model.transformer import MiniMMDiT
 TELLING_LAYERS = "telling_layers.json"
 
 
-def load(folder: str | Path, device: str = "cpu") -> tuple[MiniMMDiT, TextEncoder]:
-    """Both models, float32, in evaluation mode. Raises FileNotFoundError when a part is missing."""
+class Models(NamedTuple):
+    """What the embedded editor consists of."""
+
+    transformer: MiniMMDiT
+    text_encoder: TextEncoder
+    inpainter: Inpainter
+
+
+def load(folder: str | Path, device: str = "cpu") -> Models:
+    """The models, float32, in evaluation mode; without a file of it, an untrained inpainter. Raises FileNotFoundError
+    when another part is missing.
+    """
     folder = Path(folder)
     for part in ("transformer/config.json", "text_encoder/config.json", f"text_encoder/{VOCABULARY_FILE}"):
         if not (folder / part).is_file():
@@ -23,12 +35,15 @@ def load(folder: str | Path, device: str = "cpu") -> tuple[MiniMMDiT, TextEncode
     transformer = MiniMMDiT.from_pretrained(
         folder / "transformer", torch_dtype=torch.float32, use_safetensors=True, local_files_only=True
     )
-    return transformer.to(device).eval(), TextEncoder.from_pretrained(folder / "text_encoder").to(device)
+    file = folder / INPAINTER_FILE
+    inpainter = Inpainter.from_file(file) if file.is_file() else Inpainter().requires_grad_(False).eval()
+    text_encoder = TextEncoder.from_pretrained(folder / "text_encoder")
+    return Models(transformer.to(device).eval(), text_encoder.to(device), inpainter.to(device))
 
 
-def save(folder: str | Path, transformer: MiniMMDiT, text_encoder: TextEncoder) -> None:
-    """Write a shippable folder: the transformer in float16, its drawings and the text encoder in 8 bits."""
-    folder = Path(folder)
+def save(folder: str | Path, models: Models) -> None:
+    """Write a shippable folder: the transformer in float16, its drawings and the other models in 8 bits."""
+    folder, transformer = Path(folder), models.transformer
     shipped = MiniMMDiT.from_config(transformer.config)
     shipped.load_state_dict(transformer.state_dict())
     shipped.half()
@@ -36,7 +51,8 @@ def save(folder: str | Path, transformer: MiniMMDiT, text_encoder: TextEncoder) 
         levels = transformer.object_head.drawings.detach().round().clamp(0, LEVELS).to(torch.uint8)
         shipped.object_head.drawings = nn.Parameter(levels, requires_grad=False)
     shipped.save_pretrained(folder / "transformer")
-    text_encoder.save_pretrained(folder / "text_encoder")
+    models.text_encoder.save_pretrained(folder / "text_encoder")
+    models.inpainter.save(folder / INPAINTER_FILE)
 
 
 def telling_layers(folder: str | Path) -> dict[tuple[str, str], tuple[str, ...]]:
@@ -56,8 +72,8 @@ def telling_layers(folder: str | Path) -> dict[tuple[str, str], tuple[str, ...]]
 
 
 def fingerprint(folder: str | Path) -> str:
-    """First 16 hex digits of the SHA-256 over the weights of both models, in the order of the files' names."""
+    """First 16 hex digits of the SHA-256 over the weights of all models, in the order of the files' names."""
     digest = hashlib.sha256()
-    for file in sorted(Path(folder).rglob("*model*.safetensors")):
+    for file in sorted(Path(folder).rglob("*.safetensors")):
         digest.update(file.read_bytes())
     return digest.hexdigest()[:16]

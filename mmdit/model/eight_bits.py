@@ -1,4 +1,4 @@
-"""Weights in eight bits: a matrix as int8 with one float16 scale a row, all else in float16."""
+"""Weights in eight bits: matrices and kernels as int8 with one float16 scale an output, all else in float16."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,9 +25,10 @@ def load(file: str | Path) -> dict[str, Tensor]:
 
 
 def _rounded(name: str, weight: Tensor) -> dict[str, Tensor]:
-    if weight.ndim != 2:
+    if weight.ndim < 2:
         return {name: weight.half().contiguous() if weight.is_floating_point() else weight}
-    scale = (weight.abs().amax(dim=1, keepdim=True).clamp_min(1e-8) / 127).half()
+    inputs = tuple(range(1, weight.ndim))
+    scale = (weight.abs().amax(dim=inputs, keepdim=True).clamp_min(1e-8) / 127).half()
     rows = (weight / scale.float()).round().clamp(-127, 127).to(torch.int8)
     return {name: rows, f"{name}{_SCALE}": scale}
 

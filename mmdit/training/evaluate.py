@@ -89,7 +89,7 @@ def edit_batch(editor: MiniEditor, scenes: SceneBatch, steps: int) -> Tensor:
     """The finished edits, (B, 3, height, width)."""
     text = editor.text_encoder.encode(scenes.instructions, plainly=True)
     seeds = list(range(len(scenes.kinds)))
-    field = edit_field(editor.transformer, editor.text_encoder, scenes.source, text, steps=steps, seeds=seeds)
+    field = edit_field(editor.models, scenes.source, text, steps=steps, seeds=seeds)
     return field.apply(scenes.source).clamp(-1, 1)
 
 

@@ -65,7 +65,7 @@ def edited(editor: MiniEditor, source: Tensor, instructions: list[str], files: S
     working = (source * 2 - 1).to(editor.device)
     with with_loras(editor, files):
         field = edit_field(
-            editor.transformer, editor.text_encoder, working, text,
+            editor.models, working, text,
             steps=CATALOG["mini"].steps, seeds=list(range(len(instructions))),
         )  # fmt: skip
     return ((field.apply(working).clamp(-1, 1) + 1) / 2).cpu()
