@@ -28,7 +28,7 @@ from mmdit.model.reader import (
 from mmdit.model.text import TextEncoder
 from mmdit.model.vocabulary import ARRANGEMENTS, EFFECTS, OBJECT_EDITS, PHOTO_EDITS
 from mmdit.training import reader as training
-from mmdit.training.reader import Encoded, exchanged, learnt_from, report, train
+from mmdit.training.reader import Encoded, averaged, exchanged, learnt_from, report, train
 from mmdit.training.requests import examples, requests
 from mmdit.training.wordings import instruction
 from mmdit.training.wordings.held_out import HELD_OUT_WORDS
@@ -213,6 +213,14 @@ def test_a_reader_can_learn_what_others_say(encoder: TextEncoder, monkeypatch: p
     pupil = learnt_from(pool, [encoder.reader], sentences, 0)
     said, expected = (by_question(of(*pool.batch(pool.rows(sentences))))[0] for of in (pupil, encoder.reader))
     assert (said.argmax(-1) == expected.argmax(-1)).float().mean() > 0.8
+
+
+def test_the_mean_of_readers_has_the_mean_of_their_weights(encoder: TextEncoder) -> None:
+    first, second = Reader(384), encoder.reader
+    mean = averaged([first, second])
+    for name, of in mean.state_dict().items():
+        torch.testing.assert_close(of, (first.state_dict()[name] + second.state_dict()[name]) / 2)
+    assert torch.equal(first.narrow.weight, averaged([first]).narrow.weight)
 
 
 def test_exchanged_words_are_none_that_is_held_out(encoder: TextEncoder) -> None:

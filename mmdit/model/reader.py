@@ -31,9 +31,10 @@ from mmdit.model.vocabulary import (
 READER_FILE = "reader.safetensors"
 LAYERS = (0, 2, 4, 6)
 """Of the encoder's hidden states, from the word table to the last."""
-SURE = 0.85
-"""Probability from which every answer counts: in steps of .05 the one at which of new training templates, and of
-authors' sentences with other words in their slots, one in a thousand is misread.
+SURE, SURE_OF_WHOLE = 0.85, 0.75
+"""Probabilities from which every answer counts, and from which those of an edit of the whole picture do: in steps of
+.05 those at which of new training templates, and of authors' sentences with other words in their slots, about one in a
+thousand is misread.
 """
 NONE, OTHER = "", "other"
 QUESTIONS: dict[str, tuple[str, ...]] = {
@@ -239,7 +240,8 @@ def _reading(answers: dict[str, tuple[str, float]]) -> Reading | None:
     kind = answers["kind"][0]
     needed = NEEDED.get(kind, ())
     asked = ("kind", *needed, *OPTIONAL.get(kind, ()))
-    if kind == OTHER or min(answers[question][1] for question in asked) < SURE:
+    sure = SURE_OF_WHOLE if kind in PLAIN_WORDS else SURE
+    if kind == OTHER or min(answers[question][1] for question in asked) < sure:
         return None
     if not all(answers[question][0] for question in needed):
         return None

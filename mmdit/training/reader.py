@@ -1,15 +1,16 @@
 """Train what reads instructions: `mmdit.model.reader`.
 
 In: `mmdit.training.requests`. Out: reader.safetensors beside the text encoder. Several readers learn from different
-draws; the one that is kept learns their mean (distillation, Hinton et al. 2015, arXiv 1503.02531), also of sentences
-with a word exchanged for any other, so that it is as unsure as they are where they disagree; then it learns from
-further draws, as they did. With ``--without AUTHOR`` that author's sentences are read instead, by a reader that never
-saw them, and nothing is written.
+draws; one more learns their mean (distillation, Hinton et al. 2015, arXiv 1503.02531), also of sentences with a word
+exchanged for any other, so that it is as unsure as they are where they disagree. It learns on from further draws, as
+they did; the mean of its last weights is kept. With ``--without AUTHOR`` that author's sentences are read instead, by a
+reader that never saw them, and nothing is written.
 
     python -m mmdit.training.reader --out assets/mini/text_encoder
 """
 
 import argparse
+import copy
 import random
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -30,7 +31,7 @@ EPOCHS, BATCH, RATE, DROPOUT, SMOOTHING, TOKENS_LEFT_OUT = 7, 128, 1.5e-3, 0.15,
 ENCODED_TOGETHER = 128
 SORTED_TOGETHER, RARE = 32, 2  # batches; times that an example of a rare kind is shown
 TEACHERS, EXCHANGED, EPOCHS_OF_MEAN = 3, 20_000, 5
-FURTHER_LESSONS, EPOCHS_OF_FURTHER, RATE_OF_FURTHER = 2, 5, 6e-4
+FURTHER_LESSONS, EPOCHS_OF_FURTHER, RATE_OF_FURTHER, AVERAGED = 6, 4, 6e-4, 2
 UNASKED = -100  # the class index that cross-entropy ignores
 
 
@@ -95,7 +96,8 @@ def exchanged(encoder: TextEncoder, sentences: Sequence[str], seed: int) -> list
 
 def taught(encoder: TextEncoder, without: str, seed: int) -> Reader:
     """The reader that is kept: one that learnt to say what `TEACHERS` others say in the mean, of what they learnt from
-    and of some of it with a word exchanged, and then learnt from `FURTHER_LESSONS` more.
+    and of some of it with a word exchanged, and then learnt from `FURTHER_LESSONS` more. Its weights are the mean of
+    those that the last `AVERAGED` of these left (Izmailov et al. 2018, arXiv 1803.05407).
     """
     known = vocabulary(encoder)
     lessons = [examples(without, seed + number, known) for number in range(TEACHERS)]
@@ -103,11 +105,19 @@ def taught(encoder: TextEncoder, without: str, seed: int) -> Reader:
     sentences += exchanged(encoder, sentences, seed)
     pool = Encoded(encoder, sentences)
     teachers = [train(pool, learnt, seed + number) for number, learnt in enumerate(lessons)]
-    reader = learnt_from(pool, teachers, sentences, seed)
+    readers = [learnt_from(pool, teachers, sentences, seed)]
     for number in range(TEACHERS, TEACHERS + FURTHER_LESSONS):
         learnt = examples(without, seed + number, known)
-        reader = train(Encoded(encoder, [example.sentence for example in learnt]), learnt, seed + number, reader)
-    return reader
+        pool = Encoded(encoder, [example.sentence for example in learnt])
+        readers.append(train(pool, learnt, seed + number, readers[-1]))
+    return averaged(readers[-AVERAGED:])
+
+
+def averaged(readers: Sequence[Reader]) -> Reader:
+    """The reader of the mean of several readers' weights."""
+    states, mean = [reader.state_dict() for reader in readers], copy.deepcopy(readers[0])
+    mean.load_state_dict({name: torch.stack([of[name] for of in states]).mean(dim=0) for name in states[0]})
+    return mean
 
 
 def train(pool: Encoded, learnt: Sequence[Example], seed: int, start: Reader | None = None) -> Reader:

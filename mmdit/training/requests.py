@@ -20,7 +20,7 @@ from mmdit.training.wordings.idle import FOREIGN_NOUNS
 from mmdit.training.wordings.nouns import COLOUR_SYNONYMS, PLACE_PHRASES, SYNONYMS
 
 FOLDER = Path(__file__).parent / "wordings"
-PHOTO_TEMPLATES, OBJECT_TEMPLATES, FILLINGS, NONSENSE = 2500, 1800, 2, 9000
+PHOTO_TEMPLATES, OBJECT_TEMPLATES, FILLINGS, NONSENSE = 2500, 1800, 3, 9000
 """Examples of a kind made of training templates, times that an author's sentence is filled, what asks for nothing."""
 OWN_NAME, FOREIGN = 0.3, 0.1
 """Shares of slots that are filled with the thing's own name, and with something that the editor does not know."""
