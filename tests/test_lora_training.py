@@ -513,7 +513,7 @@ def test_a_batch_holds_its_pairs_pictures_and_one_of_their_own_instructions(
     (folder / "01.txt").write_text("turn every colour into its opposite right now")
     (group,) = trainable.prepare(read_pairs(folder))
     wanted = [["invert the colours", "make a negative"], ["turn every colour into its opposite right now"]]
-    encoder = trainable._text_encoder
+    encoder = trainable._models.text_encoder
     met: list[set[str]] = [set(), set()]
     inputs: list[tuple[Tensor, ...]] = []
     hook = trainable.transformer.register_forward_pre_hook(lambda _, given: inputs.append(given))

@@ -93,6 +93,9 @@ def test_requests_about_objects_are_read_as_what_they_ask(encoder: TextEncoder) 
         ("make the red parts green", Reading("parts", part="red", colour="green")),
         ("add fog", Reading("fog")),
         ("add a black frame", Reading("frame", colour="black")),
+        ("turn broad daylight into starlight", Reading("night")),
+        ("from pitch black to bright", Reading("brighter")),
+        ("from bright to dim", Reading("darker")),
     ],
 )
 def test_what_is_asked_is_told_whole(encoder: TextEncoder, instruction: str, expected: Reading) -> None:

@@ -9,8 +9,10 @@ from mmdit.model.reader import NEEDED, OPTIONAL, QUESTIONS
 from mmdit.model.text import normalise
 from mmdit.model.vocabulary import COLOURS, FURTHER_EDITS, OBJECT_EDITS, OBJECTS, PHOTO_EDITS, PLACES
 from mmdit.training.requests import (
+    CHANGES,
     FRAMES,
     HELD_OUT_AUTHOR,
+    LAST_OF_BENCHMARK,
     by_author,
     called,
     examples,
@@ -19,6 +21,7 @@ from mmdit.training.requests import (
     names_of,
     object_requests,
     requests,
+    states,
 )
 from mmdit.training.wordings.generate import _expand
 from mmdit.training.wordings.held_out import FIGURATIVE, HELD_OUT_PHRASES, HELD_OUT_WORDS, PLAIN
@@ -124,6 +127,30 @@ def test_a_further_request_uses_plain_names(kind: str) -> None:
         assert all(answers[of] in example.sentence for of in ("name", "new", "colour", "part") if answers.get(of))
         assert which != "any"
         assert answers.get("which") == which if kind == "one of two" else True
+
+
+def test_no_later_author_wrote_what_is_held_out_nor_changes_the_benchmark() -> None:
+    unseen = {sentence for kind in FURTHER_EDITS for _, sentence in further_requests("wordings")[kind]}
+    later = {row[-1] for row in (*requests(), *object_requests()) if int(row[0]) > LAST_OF_BENCHMARK}
+    used = {sentence for kind in FURTHER_EDITS for _, sentence in further_requests("train")[kind]}
+    earlier = {row[-1] for row in (*requests(), *object_requests()) if int(row[0]) <= LAST_OF_BENCHMARK}
+    assert later and not later & unseen
+    assert used <= earlier
+
+
+def test_states_are_of_one_kind_and_hold_nothing_held_out() -> None:
+    sides: dict[tuple[str, str, str], str] = {}
+    for (kind, form, side), phrases in states().items():
+        assert kind in (*PHOTO_EDITS, "fog", "sunset")
+        assert form in CHANGES
+        for phrase in phrases:
+            assert phrase == normalise(phrase)
+            assert not set(phrase.split()) & HELD_OUT_WORDS
+            assert sides.setdefault((side, form, phrase), kind) == kind
+    kinds = {kind for kind, _, _ in states()}
+    assert len(states()) == 4 * len(kinds)
+    named = [example for example in examples("", 1) if example.kind in kinds]
+    assert sum(example.sentence.startswith("turn the") for example in named) > 20
 
 
 def test_words_are_of_the_thing() -> None:

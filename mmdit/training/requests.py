@@ -2,7 +2,8 @@
 
 In: the training templates, and what authors wrote who had seen none of the held-out wordings: ``requests.tsv.gz``
 (author, kind, sentence) of whole pictures, ``object_requests.tsv.gz`` (author, kind, which, sentence with slots) of
-objects, ``words.tsv.gz`` (thing, word) of what things are called. Out: `Example`s.
+objects, ``words.tsv.gz`` (thing, word) of what things are called, ``states.tsv.gz`` (kind, side, form, phrase) of what
+a picture is ("from") and shall be ("to"). Out: `Example`s.
 """
 
 import gzip
@@ -22,11 +23,30 @@ from mmdit.training.wordings.nouns import COLOUR_SYNONYMS, PLACE_PHRASES, SYNONY
 FOLDER = Path(__file__).parent / "wordings"
 PHOTO_TEMPLATES, OBJECT_TEMPLATES, FILLINGS, NONSENSE = 2500, 1800, 3, 9000
 """Examples of a kind made of training templates, times that an author's sentence is filled, what asks for nothing."""
+STATES = 500
+"""Examples of a kind that name what the picture is and what it shall be."""
 OWN_NAME, FOREIGN = 0.3, 0.1
 """Shares of slots that are filled with the thing's own name, and with something that the editor does not know."""
 SELECT = "select-"
-HELD_OUT_AUTHOR = "22"
-"""Whose sentences of `FURTHER_EDITS` are kept for the benchmark."""
+HELD_OUT_AUTHOR, LAST_OF_BENCHMARK = "22", 36
+"""Whose sentences of `FURTHER_EDITS` are kept for the benchmark; the last author whose sentences it may use."""
+CHANGES = {
+    "n": (
+        "turn {a} into {b}", "change {a} to {b}", "change {a} into {b}", "from {a} to {b}", "go from {a} to {b}",
+        "take it from {a} to {b}", "{b} instead of {a}", "make {b} out of {a}", "let {a} become {b}",
+        "let {a} give way to {b}", "less {a} and more {b}", "swap {a} for {b}", "{a} should become {b}",
+        "i want {b} and not {a}", "not {a} but {b}", "rather {b} than {a}", "convert {a} into {b}", "{a} to {b}",
+        "can {a} become {b}", "make it go from {a} to {b}", "there is {a} but i would like {b}", "no {a} but {b}",
+        "put {b} where there is {a}", "{a} into {b} please",
+    ),
+    "a": (
+        "make it {b} instead of {a}", "make it {b} not {a}", "it is {a} make it {b}", "it is too {a} i want it {b}",
+        "less {a} and more {b}", "{b} instead of {a}", "not {a} but {b}", "from {a} to {b}", "rather {b} than {a}",
+        "turn the {a} picture into a {b} one", "it should be {b} and not {a}", "it looks {a} and should look {b}",
+        "change it from {a} to {b}", "right now it is {a} but i would like it {b}", "go from {a} to {b}",
+    ),
+}  # fmt: skip
+"""Form of the phrases, noun or adjective → ways to name what is (a) and what shall be (b)."""
 FRAMES = (
     "add a {c} frame", "put a {c} border around it", "frame it in {c}", "give the picture a {c} frame", "a {c} border",
     "i want a thick {c} border", "surround the photo with a {c} edge", "{c} frame please", "put it in a {c} frame",
@@ -190,6 +210,8 @@ def further_requests(split: str) -> dict[str, list[tuple[str, str]]]:
     found: dict[str, dict[bool, set[tuple[str, str]]]] = {kind: {True: set(), False: set()} for kind in FURTHER_EDITS}
     rows = [*object_requests(), *((author, kind, "-", sentence) for author, kind, sentence in requests())]
     for author, kind, which, sentence in rows:
+        if int(author) > LAST_OF_BENCHMARK:
+            continue
         own = "one of two" if kind.startswith(SELECT) else kind
         if own in found:
             which = f"{kind.removeprefix(SELECT)}:{which}" if own == "one of two" else which
@@ -204,6 +226,21 @@ def further_request(kind: str, draw: random.Random, split: str) -> tuple[Example
     narrower, _, which = which.rpartition(":")
     own = f"{SELECT}{narrower}" if kind == "one of two" else kind
     return _from_author(own, which, sentence, PlainFiller(draw, ())), which
+
+
+@cache
+def states() -> dict[tuple[str, str, str], tuple[str, ...]]:
+    """(kind, form, side) → phrases for what a picture is or shall be."""
+    found: dict[tuple[str, str, str], list[str]] = {}
+    for kind, side, form, phrase in _table("states"):
+        found.setdefault((kind, form, side), []).append(phrase)
+    return {key: tuple(phrases) for key, phrases in found.items()}
+
+
+def _from_states(kind: str, draw: random.Random) -> Example:
+    form = draw.choice(list(CHANGES))
+    is_now, shall_be = (draw.choice(states()[kind, form, side]) for side in ("from", "to"))
+    return _example(kind, normalise(draw.choice(CHANGES[form]).format(a=is_now, b=shall_be)), {})
 
 
 def _is_held_out(author: str, kind: str) -> bool:
@@ -226,6 +263,8 @@ def examples(without: str, seed: int, known: tuple[str, ...] = FOREIGN_NOUNS) ->
     }
     found |= {_example(kind, instruction(kind, draw), {}) for kind in PHOTO_EDITS for _ in range(PHOTO_TEMPLATES)}
     found |= {_example(OTHER, leave_alone(draw), {}) for _ in range(NONSENSE)}
+    for kind in sorted({kind for kind, _, _ in states()}):
+        found |= {_from_states(kind, draw) for _ in range(STATES)}
     for author, kind, which, sentence in object_requests():
         if author == without or _is_held_out(author, kind):
             continue
