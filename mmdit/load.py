@@ -122,11 +122,14 @@ def _load(name: str | Path, device: str, memory: str, speed: Speed = Speed()) ->
     try:
         located = locate(source)
         if located.pipeline is None:
+            from mmdit.families.loading import load_errors
             from mmdit.families.mini import MiniEditor
 
             if speed.said():
                 raise EditError(f"the embedded editor is fast as it is; leave {speed.said()} out")
-            return _Loaded(entry or entry_of(name), MiniEditor(located.folder, device))
+            with load_errors(str(located.folder)):
+                editor = MiniEditor(located.folder, device)
+            return _Loaded(entry or entry_of(name), editor)
         from mmdit.families.registry import plan_for  # brings diffusers' pipelines along
 
         loader = _Loader(located, plan_for(located, memory, device), speed)

@@ -2,6 +2,8 @@
 
 import json
 import math
+import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -253,5 +255,18 @@ def test_an_unknown_device_is_refused_with_the_usable_ones(tiny_editor_folder: P
 
 def test_a_folder_with_half_an_editor_is_refused(tiny_editor: Editor, tmp_path: Path) -> None:
     tiny_editor.transformer.save_pretrained(tmp_path / "transformer")
-    with pytest.raises(FileNotFoundError, match="text_encoder"):
+    with pytest.raises(EditError, match=r"text_encoder/config.json is missing; .* is not an embedded editor"):
         load_editor(tmp_path, device="cpu")
+
+
+@pytest.mark.parametrize(
+    "file", ["transformer/diffusion_pytorch_model", "text_encoder/model", "text_encoder/reader", "inpainter"]
+)
+def test_a_damaged_file_is_refused_in_a_sentence(tmp_path: Path, file: str) -> None:
+    folder = tmp_path / "editor"
+    shutil.copytree(CATALOG["mini"].source, folder)
+    weights = folder / f"{file}.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(EditError, match=rf"'{re.escape(str(folder))}' can't be loaded .*; get it again") as refused:
+        load_editor(folder, device="cpu")
+    assert "\n" not in str(refused.value)

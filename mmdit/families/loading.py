@@ -33,7 +33,7 @@ def load_pipeline(located: Located, pipeline_class: type, plan: MemoryPlan) -> A
     parts = components(read_json(located.folder / "model_index.json"), str(located.folder))
     with _without_bars():
         models = {part.name: _load_component(located.folder, part, plan) for part in parts if part.is_model}
-        with _load_errors(str(located.folder)):
+        with load_errors(str(located.folder)):
             pipeline = pipeline_class.from_pretrained(located.folder, local_files_only=True, **models)
         pipeline.set_progress_bar_config(disable=True)
         _place(pipeline, plan)
@@ -59,7 +59,7 @@ def _load_component(folder: Path, part: Component, plan: MemoryPlan) -> Any:
     if stays and plan.device != "cpu" and (part.library == "transformers" or part.name in plan.quantised):
         # without a copy in system memory; on the CPU, diffusers would leave out what a device map names
         extra["device_map"] = {"": plan.device}
-    with _load_errors(str(place)):
+    with load_errors(str(place)):
         model, info = cls.from_pretrained(
             place, **{DTYPE_NAMES[part.library]: getattr(torch, plan.dtype)}, local_files_only=True,
             use_safetensors=True, output_loading_info=True, **extra,
@@ -154,7 +154,7 @@ def _without_bars() -> Iterator[None]:
 
 
 @contextmanager
-def _load_errors(place: str) -> Iterator[None]:
+def load_errors(place: str) -> Iterator[None]:
     """What goes wrong in from_pretrained, as one sentence; running out of memory stays what it is."""
     import torch
     from safetensors import SafetensorError
