@@ -174,4 +174,4 @@ def load_errors(place: str) -> Iterator[None]:
 
 def _first_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0][:200] if lines else "no reason given"
+    return lines[0][:500] if lines else "no reason given"
