@@ -14,6 +14,7 @@ from mmdit.editor import EditError, Editor, Load
 from mmdit.families.family import Family, Speed, SpeedError
 from mmdit.families.folders import Located, ModelError
 from mmdit.families.hub import OnProgress, locate
+from mmdit.families.loading import load_errors
 from mmdit.families.memory import MemoryPlan, step_down, what_would_fit
 from mmdit.lora.inspect import LoraError
 from mmdit.lora.presets import PRESETS_FOLDER, Presets
@@ -122,7 +123,6 @@ def _load(name: str | Path, device: str, memory: str, speed: Speed = Speed()) ->
     try:
         located = locate(source)
         if located.pipeline is None:
-            from mmdit.families.loading import load_errors
             from mmdit.families.mini import MiniEditor
 
             if speed.said():

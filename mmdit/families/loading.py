@@ -155,7 +155,7 @@ def _without_bars() -> Iterator[None]:
 
 @contextmanager
 def load_errors(place: str) -> Iterator[None]:
-    """What goes wrong in from_pretrained, as one sentence; running out of memory stays what it is."""
+    """What goes wrong where weights are read, as one sentence; running out of memory stays what it is."""
     import torch
     from safetensors import SafetensorError
 

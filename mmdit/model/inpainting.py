@@ -60,10 +60,14 @@ class Window:
         again, measures = picture.clone(), picture.new_zeros(MEASURES, *hole.shape)
         again[:, inner[:, 0], inner[:, 1]] = repeated.colours.T
         measures[:, inner[:, 0], inner[:, 1]] = repeated.measures.T
-
         filled = torch.stack([*smooth, again])
         parts = filled, measures, hole[None], torch.ones_like(hole[None])
         return cls(top, left, *(windowed(part, top, left, (side, side)) for part in parts))
+
+    @property
+    def parts(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """What `Inpainter` reads: continued, measures, hole, inside."""
+        return self.continued, self.measures, self.hole, self.inside
 
 
 def windowed(of: Tensor, top: int, left: int, size: tuple[int, int]) -> Tensor:
@@ -132,9 +136,8 @@ class Inpainter(nn.Module):
         middle = self.middle(self.down(fine))
         coarse = self.coarse(self.further_down(middle))
         middle = self.middle_again(middle + functional.pixel_shuffle(self.further_up(coarse), 2))
-        return functional.pixel_shuffle(
-            self.out(self.fine_again(fine + functional.pixel_shuffle(self.up(middle), 2))), 2
-        )
+        fine = self.fine_again(fine + functional.pixel_shuffle(self.up(middle), 2))
+        return functional.pixel_shuffle(self.out(fine), 2)
 
     @torch.inference_mode()
     def fill(self, pictures: Tensor, holes: Tensor) -> Tensor:
@@ -144,8 +147,7 @@ class Inpainter(nn.Module):
             if not 0 < hole.mean() < 1:
                 continue
             window = Window.around(picture.cpu(), hole.cpu())
-            seen = (window.continued, window.measures, window.hole, window.inside)
-            painted = self(*(of[None].to(picture) for of in seen))[0]
+            painted = self(*(part[None].to(picture) for part in window.parts))[0]
             painted = windowed(painted, -window.top, -window.left, picture.shape[-2:])
             picture.copy_(torch.where(hole > 0, painted, picture))
         return filled.clamp(-1, 1)

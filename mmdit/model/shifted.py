@@ -65,7 +65,8 @@ class _Flat:
 
 
 def shifted(picture: Tensor, hole: Tensor, otherwise: Tensor) -> Shifted:
-    """
+    """What shifts of the picture show in its hole.
+
     Args:
         hole: (height, width), 1 where the picture is not seen, at least somewhere.
         otherwise: (P, 3), for pixels over which no shift shows anything.
@@ -106,7 +107,8 @@ def _promising(flat: _Flat, inner: Tensor, outer: Tensor) -> Tensor:
 
 
 def _mean(shown: Tensor, misfit: Tensor, variety: Tensor, otherwise: Tensor) -> Shifted:
-    """
+    """What the shifts show, those that agree best counting most.
+
     Args:
         shown: (S, P, 3). misfit: (S, P), `NEVER` where nothing is shown. variety: (P,) variance of what is near.
     """

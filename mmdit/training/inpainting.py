@@ -38,6 +38,7 @@ class Windows(NamedTuple):
     target: Tensor
 
     def of(self, rows: Tensor | slice) -> "Windows":
+        """Some of them, in float32."""
         return Windows(*(part[rows].float() for part in self))
 
 
@@ -56,8 +57,7 @@ def make_windows(scenes: Scenes, count: int) -> Windows:
             window = Window.around(picture, hole)
             if window.hole.shape[-1] == SIDE:
                 behind = windowed(target, window.top, window.left, (SIDE, SIDE))
-                parts = (window.continued, window.measures, window.hole, window.inside, behind)
-                found.append(tuple(part.half() for part in parts))
+                found.append(tuple(part.half() for part in (*window.parts, behind)))
     return Windows(*(torch.stack(parts) for parts in zip(*found[:count], strict=True)))
 
 
