@@ -14,7 +14,6 @@ from mmdit.editor import EditError, Editor, Load
 from mmdit.families.family import Family, Speed, SpeedError
 from mmdit.families.folders import Located, ModelError
 from mmdit.families.hub import OnProgress, locate
-from mmdit.families.loading import load_errors
 from mmdit.families.memory import MemoryPlan, step_down, what_would_fit
 from mmdit.lora.inspect import LoraError
 from mmdit.lora.presets import PRESETS_FOLDER, Presets
@@ -127,9 +126,7 @@ def _load(name: str | Path, device: str, memory: str, speed: Speed = Speed()) ->
 
             if speed.said():
                 raise EditError(f"the embedded editor is fast as it is; leave {speed.said()} out")
-            with load_errors(str(located.folder)):
-                editor = MiniEditor(located.folder, device)
-            return _Loaded(entry or entry_of(name), editor)
+            return _Loaded(entry or entry_of(name), MiniEditor(located.folder, device))
         from mmdit.families.registry import plan_for  # brings diffusers' pipelines along
 
         loader = _Loader(located, plan_for(located, memory, device), speed)

@@ -15,6 +15,8 @@ from PIL import Image
 from mmdit import EditCancelled, EditError, EditRequest, EditResult, ImageError, StepProgress, load_editor
 from mmdit.catalog import CATALOG
 from mmdit.editor import Editor
+from mmdit.families.folders import ModelError
+from mmdit.families.mini import MiniEditor
 from mmdit.model import checkpoint
 from mmdit.model.layers import DoubleStreamBlock
 
@@ -270,3 +272,5 @@ def test_a_damaged_file_is_refused_in_a_sentence(tmp_path: Path, file: str) -> N
     with pytest.raises(EditError, match=rf"'{re.escape(str(folder))}' can't be loaded .*; get it again") as refused:
         load_editor(folder, device="cpu")
     assert "\n" not in str(refused.value)
+    with pytest.raises(ModelError, match="can't be loaded"):
+        MiniEditor(folder)

@@ -18,6 +18,7 @@ from mmdit.attention.maps import AttentionMaps
 from mmdit.attention.recorder import Recorder, observing
 from mmdit.attention.spec import EditTokens, RecordSpec
 from mmdit.families.family import EditCall, FamilyOutput, OnStep, Traits, check_call
+from mmdit.families.loading import load_errors
 from mmdit.families.mini_reference import UNNAMED, SecondPicture, borrow, instruction_for_first
 from mmdit.families.mini_sampling import sampled
 from mmdit.families.strength import TextTokens, interpolate
@@ -36,15 +37,18 @@ class MiniEditor:
 
     Args:
         folder: what `checkpoint.save` wrote.
+
+    Raises ModelError: something is missing there, or damaged.
     """
 
     traits = Traits(steps=1, guidance=1.0, takes_negative=False, takes_shift=False, redraws=False)
 
     def __init__(self, folder: str | Path, device: str = "cpu") -> None:
         self.device = device
-        self.fingerprint = checkpoint.fingerprint(folder)
-        self.telling_layers = checkpoint.telling_layers(folder)
-        self.transformer, self.text_encoder, self.inpainter = checkpoint.load(folder, device)
+        with load_errors(str(folder)):
+            self.fingerprint = checkpoint.fingerprint(folder)
+            self.telling_layers = checkpoint.telling_layers(folder)
+            self.transformer, self.text_encoder, self.inpainter = checkpoint.load(folder, device)
         self.traits = replace(self.traits, most_pictures=2 if self._known else 1)
 
     @property
