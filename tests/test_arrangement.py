@@ -10,6 +10,7 @@ from torch import Tensor
 from mmdit.model.arrangement import ASIDE, OUTSIDE, TOUCHING, UP, arranged, next_to, one_of_two, standing
 from mmdit.model.cut_out import CutOut
 from mmdit.model.drawing import Drawing
+from mmdit.model.hiding import hidden
 from mmdit.model.reader import Reading
 from mmdit.model.removal import Removal
 from mmdit.model.tint import Tint
@@ -97,13 +98,15 @@ def removal(shown: list[bool]) -> Removal:
     whole = outline(MIDDLE).expand(size, 1, -1, -1)
     middle = torch.tensor([[36 * 2 / WIDTH - 1, 26 * 2 / HEIGHT - 1]]).expand(size, -1)
     half = torch.tensor([[16 / WIDTH, 12 / HEIGHT]]).expand(size, -1)
-    return Removal(torch.tensor(shown), whole, torch.tensor([3] * size), middle, half)
+    hides = hidden(whole.sigmoid())
+    return Removal(torch.tensor(shown), whole, hides, torch.tensor([3] * size), middle, half)
 
 
 def drawing(shown: list[bool]) -> Drawing:
     size = len(shown)
     return Drawing(
-        torch.tensor(shown), torch.full((size, 1, HEIGHT, WIDTH), OUTSIDE), torch.ones(size, 4, 8, 8),
+        torch.tensor(shown), torch.full((size, 1, HEIGHT, WIDTH), OUTSIDE), torch.zeros(size, 4, HEIGHT, WIDTH),
+        torch.ones(size, 4, 8, 8),
         torch.zeros(size, 2), torch.full((size, 2), 0.1), torch.full((size,), -1), torch.zeros(size, dtype=torch.long),
     )  # fmt: skip
 

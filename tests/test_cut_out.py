@@ -12,6 +12,7 @@ from mmdit import images
 from mmdit.model import overlay
 from mmdit.model.cut_out import CutOut, middle
 from mmdit.model.edit_field import EditField, carry
+from mmdit.model.hiding import hidden
 from mmdit.model.overlay import GROWN
 
 SURE = 40.0  # a logit whose sigmoid is 1
@@ -29,7 +30,7 @@ def one(outline: Tensor, scale: float, there: float = 1.0) -> CutOut:
 def several(outline: Tensor, scales: list[float], shown: list[bool]) -> CutOut:
     """Copies from the pictures of a batch, each about the middle of what is copied."""
     centre, leaves = middle(outline), torch.full((len(scales),), -1)
-    return CutOut(torch.tensor(shown), outline, torch.tensor(scales), centre, centre, leaves)
+    return CutOut(torch.tensor(shown), outline, hidden(outline.sigmoid()), torch.tensor(scales), centre, centre, leaves)
 
 
 def disk(height: int, width: int, centre: tuple[float, float], radius: float) -> Tensor:

@@ -28,7 +28,7 @@ def texture(side: int, seed: int = 3) -> Tensor:
 
 def one(look: Tensor, square: Square, height: int, width: int, shown: bool = True) -> Drawing:
     return Drawing(
-        torch.tensor([shown]), torch.full((1, 1, height, width), FAR), look,
+        torch.tensor([shown]), torch.full((1, 1, height, width), FAR), torch.zeros(1, 4, height, width), look,
         square.centre(height, width)[None], square.half(height, width)[None], torch.tensor([-1]), torch.tensor([-1]),
     )  # fmt: skip
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from mmdit.catalog import CATALOG
+from mmdit.model.hiding import hidden
 from mmdit.model.inpainting import (
     INPAINTER_FILE,
     PRIOR,
@@ -14,7 +15,6 @@ from mmdit.model.inpainting import (
     Inpainter,
     Window,
     biharmonic,
-    hole_of,
     pulled,
     without_object,
 )
@@ -22,7 +22,6 @@ from mmdit.model.shifted import shifted
 from mmdit.training.inpainting import error, make_windows, train
 from mmdit.training.scenes import Scenes
 
-SURE = 40.0
 SHIPPED = CATALOG["mini"].source / INPAINTER_FILE
 
 
@@ -133,12 +132,10 @@ def test_where_nothing_or_everything_is_hidden_the_picture_stays() -> None:
 
 
 def test_the_edit_takes_the_object_out_and_nothing_else() -> None:
-    source = draw(1, 3, 48, 64)
-    outline = torch.full((1, 1, 48, 64), -SURE)
-    outline[..., 10:30, 20:40] = SURE
-    inpainter = Inpainter()
-    output, hole = without_object(source, outline, inpainter).apply(source), hole_of(outline)
-    assert hole.sum() == 22 * 22  # a pixel more on every side
+    source, inpainter = draw(1, 3, 48, 64), Inpainter()
+    hides = hidden(box(48, 64, slice(10, 30), slice(20, 40)))
+    output, hole = without_object(source, hides, inpainter).apply(source), hides[:, 3:]
+    assert hole.sum() == 24 * 24  # two pixels more on every side
     assert torch.equal(output * (1 - hole), source * (1 - hole))
     torch.testing.assert_close(output, inpainter.fill(source, hole), atol=1e-6, rtol=0)
 
@@ -146,7 +143,7 @@ def test_the_edit_takes_the_object_out_and_nothing_else() -> None:
 def test_what_ships_is_nearer_to_the_truth_than_any_continuation_and_than_untrained_weights(data_folder: Path) -> None:
     scenes = Scenes(data_folder, "train", 3).batch(0, 32, kinds=["remove"] * 32, working_size=(112, 144))
     alpha = scenes.masks[torch.arange(32), scenes.edited_slot][:, None]
-    hole = hole_of(torch.logit(alpha, 1e-6))
+    hole = hidden(alpha)[:, 3:]
 
     def off(painted: Tensor) -> float:
         return ((painted - scenes.target) * hole).square().sum().item()

@@ -2,12 +2,14 @@
 
 import random
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
-from mmdit.model.registration import FAR, NEAR, Square, compare, find
+from mmdit.model.registration import FAR, NEAR, Square, _pasted, at_side, compare, find, refined
 
 
 def drawn(seed: int, side: int = 40, detail: int = 5) -> Tensor:
@@ -44,6 +46,37 @@ def test_a_drawing_is_found_where_it_was_pasted(seed: int) -> None:
     assert find(drawn(seed), picture, outline) == square
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_a_square_that_is_off_is_put_right_by_colours_alone(seed: int) -> None:
+    chance = random.Random(100 + seed)
+    side = chance.randint(24, 56)
+    square = Square(side, chance.randint(-side // 3, 160 - side), chance.randint(0, 96 - side), chance.random() < 0.5)
+    picture, _ = pasted(drawn(seed), square, 96, 160)
+    if seed % 2:  # something covers a third of it
+        picture[:, :, max(0, square.left + 2 * side // 3) :] = chance.uniform(-1, 1)
+    off = Square(side + chance.randint(-4, 4), square.left + 2, square.top - 3, not square.flipped)
+    assert refined(drawn(seed), off, picture) == square
+    assert refined(drawn(seed), square, picture) == square
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_stands_between_pixels_is_fitted_between_them(seed: int) -> None:
+    """As in a picture that was made smaller, and not alike in both directions."""
+    texture, (height, width) = drawn(seed), (96, 160)
+    shown = Image.new("RGBa", (4 * width, 4 * height))
+    stamp = Image.fromarray((at_side(texture, 150).movedim(0, -1) * 255).round().byte().numpy(), "RGBa")
+    shown.paste(stamp, (201, 118))
+    small = np.asarray(shown.resize((width + 6, height), Image.Resampling.BOX).convert("RGBa"))[:, :width] / 255
+    layer = torch.from_numpy(small).float().movedim(-1, 0)
+    behind = torch.rand(3, height, width, generator=torch.Generator().manual_seed(seed))
+    picture, outline = 2 * (layer[:3] + (1 - layer[3]) * behind) - 1, layer[3]
+    square = refined(texture, find(texture, picture, outline), picture)
+    seen = compare(texture, square, picture, outline)
+    assert seen.explained > 0.9
+    whole_pixels = _pasted(texture, square, height, width)[3]
+    assert (seen.drawn[3] - outline).abs().sum() < 0.6 * (whole_pixels - outline).abs().sum()
+
+
 def test_it_is_found_beyond_the_edge() -> None:
     texture = drawn(3)
     beyond = Square(44, -9, 60, True)
@@ -77,16 +110,19 @@ def test_what_is_seen_of_a_drawing_is_told_from_what_covers_it() -> None:
     picture, outline = pasted(texture, square, 96, 112)
     whole = compare(texture, square, picture, torch.full_like(outline, 0.2))
     assert whole.alike > 0.95
-    torch.testing.assert_close(whole.edges[24:60, 34:70], outline[24:60, 34:70], atol=0.25, rtol=0)
-    assert (whole.edges - outline).abs().mean() < 0.01
+    edges = whole.edges(torch.full_like(outline, 0.2))
+    torch.testing.assert_close(edges[24:60, 34:70], outline[24:60, 34:70], atol=0.25, rtol=0)
+    assert (edges - outline).abs().mean() < 0.01
 
     covered, rest = picture.clone(), outline.clone()
     covered[:, :, 58:] = covered[:, :, 58:].flip(2)  # something else of no other brightness
     rest[:, 58:] = 0
     seen = compare(texture, square, covered, rest)
     assert seen.alike < whole.alike
-    assert seen.edges[:, 62:].mean() < 0.5 * outline[:, 62:].mean()
-    torch.testing.assert_close(seen.edges[:, :54], outline[:, :54], atol=0.5, rtol=0)
+    edges = seen.edges(rest)
+    assert edges[:, 62:].mean() < 0.5 * outline[:, 62:].mean()
+    torch.testing.assert_close(edges[:, :54], outline[:, :54], atol=0.5, rtol=0)
+    assert not seen.known[30:54, 62:70].any()
 
     other = compare(texture, square, -picture, outline)
     assert other.alike < 0.5

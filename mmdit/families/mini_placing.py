@@ -55,10 +55,10 @@ class Placing:
 
     def _beside_hidden(self, overlays: tuple[Overlay, ...]) -> tuple[Overlay, ...]:
         """What is found when the object that was found is hidden."""
-        outline = torch.full_like(self.working[:, :1], -torch.inf)
+        hides = self.working.new_zeros(len(self.working), 4, *self.working.shape[-2:])
         for overlay in overlays:
-            outline = torch.where(overlay.shown[:, None, None, None], overlay.outline, outline)
-        hidden = without_object(self.working, outline, self.models.inpainter).apply(self.working)
+            hides = torch.where(overlay.shown[:, None, None, None], overlay.hides, hides)
+        hidden = without_object(self.working, hides, self.models.inpainter).apply(self.working)
         return self.find(torch.arange(len(hidden), device=hidden.device), hidden, self.text)
 
     def _named(self, chosen: Tensor, names: Sequence[str]) -> Removal | None:

@@ -42,15 +42,15 @@ class LastStep:
     def refined(self, working: Tensor) -> EditField:
         """The edit of ``working``, from several views of it; beneath overlays, the picture without the object."""
         covered = torch.zeros(len(working), dtype=torch.bool, device=working.device)
-        left, outline = covered, torch.zeros_like(working[:, :1])
+        left, hides = covered, working.new_zeros(len(working), 4, *working.shape[-2:])
         for overlay in self.field.overlays:
             leaves = overlay.shown & (overlay.leaves != UNKNOWN)
             covered, left = covered | overlay.shown, left | leaves
-            outline = torch.where(leaves[:, None, None, None], overlay.outline, outline)
+            hides = torch.where(leaves[:, None, None, None], overlay.hides, hides)
         field = ensemble(self.estimate, self.field, self.noisy, working, ~covered)
         if left.any():
             chosen = left.nonzero()[:, 0]
-            field = field.replaced(chosen, without_object(working[chosen], outline[chosen], self.inpainter))
+            field = field.replaced(chosen, without_object(working[chosen], hides[chosen], self.inpainter))
         return field.beside_overlays()
 
 

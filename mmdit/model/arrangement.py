@@ -96,8 +96,8 @@ def _moved(
     moved = removal.shown & torch.tensor(moves, device=removal.shown.device)
     height, width = size
     to = standing(torch.tensor(cells), height, width) * 2 / torch.tensor([width, height]) - 1
-    same_size = torch.ones_like(removal.centre[:, 0])
-    here = CutOut(moved, removal.outline, same_size, removal.centre, to.to(removal.centre), removal.leaves)
+    same_size, to = torch.ones_like(removal.centre[:, 0]), to.to(removal.centre)
+    here = CutOut(moved, removal.outline, removal.hides, same_size, removal.centre, to, removal.leaves)
     return (*(overlay.where(~moved) for overlay in overlays), here)
 
 
@@ -120,7 +120,7 @@ def _beside(overlays: tuple[Overlay, ...], readings: Sequence[Reading | None], l
             outline[index], middle[index] = found.outline[row], found.centre[row]
     placed = tuple(replace(overlay, centre=centre) if overlay is drawing else overlay for overlay in overlays)
     same_size, nothing = torch.ones_like(centre[:, 0]), torch.full_like(drawing.leaves, -1)
-    return (*placed, CutOut(behind, outline, same_size, middle, middle, nothing))
+    return (*placed, CutOut(behind, outline, torch.zeros_like(drawing.hides), same_size, middle, middle, nothing))
 
 
 def next_to(side: str, centre: Tensor, half: Tensor, own: Tensor) -> Tensor:

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from torch import nn
 
 from mmdit.model.inpainting import INPAINTER_FILE, Inpainter
-from mmdit.model.object_head import LEVELS
+from mmdit.model.object_head import DRAWINGS_FILE
 from mmdit.model.text import VOCABULARY_FILE, TextEncoder
 from mmdit.model.transformer import MiniMMDiT
 
@@ -42,15 +41,13 @@ def load(folder: str | Path, device: str = "cpu") -> Models:
 
 
 def save(folder: str | Path, models: Models) -> None:
-    """Write a shippable folder: the transformer in float16, its drawings and the other models in 8 bits."""
+    """Write a shippable folder: the transformer in float16, the other models in 8 bits."""
     folder, transformer = Path(folder), models.transformer
     shipped = MiniMMDiT.from_config(transformer.config)
     shipped.load_state_dict(transformer.state_dict())
-    shipped.half()
     if shipped.object_head is not None:
-        levels = transformer.object_head.drawings.detach().round().clamp(0, LEVELS).to(torch.uint8)
-        shipped.object_head.drawings = nn.Parameter(levels, requires_grad=False)
-    shipped.save_pretrained(folder / "transformer")
+        shipped.object_head.drawings.copy_(transformer.object_head.drawings)
+    shipped.half().save_pretrained(folder / "transformer")
     models.text_encoder.save_pretrained(folder / "text_encoder")
     models.inpainter.save(folder / INPAINTER_FILE)
 
@@ -72,8 +69,8 @@ def telling_layers(folder: str | Path) -> dict[tuple[str, str], tuple[str, ...]]
 
 
 def fingerprint(folder: str | Path) -> str:
-    """First 16 hex digits of the SHA-256 over the weights of all models, in the order of the files' names."""
-    digest = hashlib.sha256()
-    for file in sorted(Path(folder).rglob("*.safetensors")):
+    """First 16 hex digits of the SHA-256 over the weights and drawings of all models, in the order of their names."""
+    digest, folder = hashlib.sha256(), Path(folder)
+    for file in sorted([*folder.rglob("*.safetensors"), *folder.rglob(DRAWINGS_FILE)]):
         digest.update(file.read_bytes())
     return digest.hexdigest()[:16]

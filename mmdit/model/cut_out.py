@@ -22,6 +22,7 @@ class CutOut:
     Args:
         shown: (B,) whether an object is copied.
         outline: (B, 1, height, width) logit that a pixel of the source belongs to it.
+        hides: (B, 4, height, width) what the object hides, see `mmdit.model.hiding`.
         scale: (B,) the new size over the old.
         centre: (B, 2) the middle of the object.
         to: (B, 2) where that comes to stand.
@@ -30,6 +31,7 @@ class CutOut:
 
     shown: Tensor
     outline: Tensor
+    hides: Tensor
     scale: Tensor
     centre: Tensor
     to: Tensor
@@ -57,7 +59,7 @@ class CutOut:
 
     def of(self, chosen: Tensor) -> "CutOut":
         """See `Overlay.of`."""
-        whole = (self.shown, self.outline, self.scale, self.centre, self.to, self.leaves)
+        whole = (self.shown, self.outline, self.hides, self.scale, self.centre, self.to, self.leaves)
         return CutOut(*(part[chosen] for part in whole))
 
 

@@ -22,6 +22,7 @@ class Drawing:
     Args:
         shown: (B,) whether anything is drawn.
         outline: (B, 1, height, width) logit that a pixel of the source belongs to the object in whose place it stands.
+        hides: (B, 4, height, width) what stood in its place hides, see `mmdit.model.hiding`.
         texture: (B, 4, S, S) red, green, blue, premultiplied, and opacity, in [0, 1].
         centre: (B, 2) of its square.
         half: (B, 2) half the square's width and height.
@@ -31,6 +32,7 @@ class Drawing:
 
     shown: Tensor
     outline: Tensor
+    hides: Tensor
     texture: Tensor
     centre: Tensor
     half: Tensor
@@ -59,5 +61,5 @@ class Drawing:
 
     def of(self, chosen: Tensor) -> "Drawing":
         """See `Overlay.of`."""
-        whole = (self.shown, self.outline, self.texture, self.centre, self.half, self.leaves, self.thing)
+        whole = (self.shown, self.outline, self.hides, self.texture, self.centre, self.half, self.leaves, self.thing)
         return Drawing(*(part[chosen] for part in whole))

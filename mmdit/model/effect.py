@@ -135,6 +135,11 @@ class Effect:
         return torch.full((len(self.asked), 1, *self.size), -torch.inf, device=self.device)
 
     @property
+    def hides(self) -> Tensor:
+        """See `Overlay.hides`: nothing."""
+        return torch.zeros(len(self.asked), 4, *self.size, device=self.device)
+
+    @property
     def leaves(self) -> Tensor:
         """See `Overlay.leaves`: nothing."""
         return torch.full((len(self.asked),), -1, device=self.device)

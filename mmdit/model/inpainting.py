@@ -19,10 +19,10 @@ from torch.nn import functional
 
 from mmdit.model import eight_bits
 from mmdit.model.edit_field import EditField
+from mmdit.model.hiding import seen_through
 from mmdit.model.shifted import MEASURES, shifted
 
 INPAINTER_FILE = "inpainter.safetensors"
-EDGE, EDGE_GROWN = 0.3, 1  # the probability from which a pixel is taken for the object's, and pixels around these
 SIDE, MARGIN = 96, 8  # of the window around a hole: its side, and the least that it shows around a larger hole
 PRIOR = (0.4, 0.4, 0.2)  # the weights of push-pull, biharmonic and shifted that an untrained U-Net gives
 CORRECTION = 0.3  # of the window's standard deviation, by which an output of 1 corrects
@@ -153,20 +153,15 @@ class Inpainter(nn.Module):
         return filled.clamp(-1, 1)
 
 
-def without_object(source: Tensor, outline: Tensor, inpainter: Inpainter) -> EditField:
+def without_object(source: Tensor, hides: Tensor, inpainter: Inpainter) -> EditField:
     """The edit that takes an object out of the source.
 
     Args:
-        outline: (B, 1, height, width) logit.
+        hides: (B, 4, height, width), see `mmdit.model.hiding`.
     """
-    hole = hole_of(outline)
+    filled = inpainter.fill(*seen_through(source, hides))
     nothing = torch.zeros_like(source)
-    return EditField(nothing.repeat(1, 3, 1, 1), hole * (inpainter.fill(source, hole) - source), nothing[:, :1])
-
-
-def hole_of(outline: Tensor) -> Tensor:
-    """(B, 1, height, width), 1 where an object may be seen, by its outline's logit, and 0 elsewhere."""
-    return functional.max_pool2d((outline.sigmoid() > EDGE).float(), 2 * EDGE_GROWN + 1, 1, EDGE_GROWN)
+    return EditField(nothing.repeat(1, 3, 1, 1), filled - source, nothing[:, :1])
 
 
 def pulled(picture: Tensor, hole: Tensor) -> Tensor:

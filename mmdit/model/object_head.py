@@ -8,29 +8,35 @@ Axes: B batch, N patches, T text tokens, K drawings, C channels of the transform
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
+import numpy as np
 import torch
-from einops import rearrange
+from einops import EinopsError, rearrange
+from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
 from mmdit.model.cut_out import CutOut, middle
 from mmdit.model.drawing import Drawing
+from mmdit.model.hiding import hidden
 from mmdit.model.overlay import Overlay, middles
-from mmdit.model.registration import FAR, NEAR, Sight, Square, compare, find
+from mmdit.model.registration import FAR, NEAR, Sight, Square, compare, find, refined
 from mmdit.model.removal import Removal
 from mmdit.model.tint import Tint
 
 WIDTH, MIXERS, HEADS = 128, 2, 4
 PIXEL_CHANNELS, EDGE_CHANNELS = 4, 24
-DRAWING_SIDE = 40
+DRAWING_SIDE = 64
 LEVELS = 255
+DRAWINGS_FILE = "drawings.png"
 RASTER = 2  # places along a patch's side at which something new can stand
 SURE, POSSIBLE, CANDIDATES = 0.5, 0.02, 3
 """Probability of a name from which it counts by itself, and if its drawing fits, of so many names."""
 ALIKE, WELL, SHAPED = 0.5, 0.9, 0.7
 """Share of a drawing's pixels that have the picture's colours from which it fits, and fits well; the overlap with the
 outline from which it does without."""
+EXPLAINED = 0.95  # share of them that are exact, from which what is behind its edges can be told
 UNKNOWN = -1
 STANDING = ("recolours", "removes", "resizes", "replaces")
 ASKED = (*STANDING, "adds")
@@ -74,13 +80,13 @@ class FoundObjects:
         height, width = source.shape[-2:]
         asked = self._asked()
         outline, centre, squares = self.outline.clone(), middle(self.outline), dict[int, Square]()
-        half = torch.ones_like(centre)
+        half, hides = torch.ones_like(centre), self.outline.new_zeros(len(source), 4, height, width)
         named = torch.full_like(self.outline[:, 0, 0, 0], UNKNOWN, dtype=torch.long)
         seen = (self.outline > 0).flatten(1).any(dim=1)
         for index in (torch.stack([asked[kind] for kind in STANDING]).any(dim=0) & seen).nonzero()[:, 0].tolist():
             found = self._recognised(index, source[index], textures)
             if found is not None:
-                named[index], squares[index], edges = found
+                named[index], squares[index], edges, hides[index] = found
                 outline[index, 0] = torch.logit(edges, EDGE)
                 centre[index] = squares[index].centre(height, width).to(centre)
                 half[index] = squares[index].half(height, width).to(half)
@@ -90,14 +96,14 @@ class FoundObjects:
             outline[index] = -torch.inf  # it takes nothing's place
         return (
             Tint(asked["recolours"] & known, outline, self.colour),
-            Removal(asked["removes"] & known, outline, named, centre, half),
-            CutOut(asked["resizes"] & known, outline, self.scale, centre, centre, named),
-            self._drawing(asked["adds"] | asked["replaces"] & known, squares, outline, textures, named),
+            Removal(asked["removes"] & known, outline, hides, named, centre, half),
+            CutOut(asked["resizes"] & known, outline, hides, self.scale, centre, centre, named),
+            self._drawing(asked["adds"] | asked["replaces"] & known, squares, outline, hides, textures, named),
         )
 
-    def _recognised(self, index: int, picture: Tensor, textures: Tensor) -> tuple[int, Square, Tensor] | None:
-        """One sample's object, its place and edges: the likely name whose drawing fits best by its colours, else the
-        likeliest if it is sure and fits by its shape; None where none does.
+    def _recognised(self, index: int, picture: Tensor, textures: Tensor) -> tuple[int, Square, Tensor, Tensor] | None:
+        """One sample's object, its place, its edges and what it hides: the likely name whose drawing fits best by its
+        colours, else the likeliest if it is sure and fits by its shape; None where none does.
         """
         outline = self.outline[index, 0].sigmoid()
         sure, names = self.named[index].softmax(dim=-1).topk(min(CANDIDATES, len(textures)))
@@ -109,9 +115,11 @@ class FoundObjects:
                 continue
             square, sight = _sighted(textures[name], picture, outline)
             if sight.alike >= fits:
-                best, fits = (name, square, sight.edges), sight.alike
+                edges = sight.edges(outline)
+                drawn = (sight.drawn[None], sight.known[None, None]) if sight.explained > EXPLAINED else ()
+                best, fits = (name, square, edges, hidden(edges[None, None], *drawn)[0]), sight.alike
             elif best is None and probability >= SURE and sight.overlap >= SHAPED:
-                best = name, square, outline
+                best = name, square, outline, hidden(outline[None, None])[0]
         return best
 
     def _asked(self) -> dict[str, Tensor]:
@@ -121,7 +129,13 @@ class FoundObjects:
         return {kind: (likeliest > 0) & (number == index) for index, kind in enumerate(ASKED)}
 
     def _drawing(
-        self, asked: Tensor, squares: dict[int, Square], outline: Tensor, textures: Tensor, leaves: Tensor
+        self,
+        asked: Tensor,
+        squares: dict[int, Square],
+        outline: Tensor,
+        hides: Tensor,
+        textures: Tensor,
+        leaves: Tensor,
     ) -> Drawing:
         drawn, (height, width) = _sure(self.drawn), outline.shape[-2:]
         texture = textures[drawn.clamp_min(0)]
@@ -130,7 +144,7 @@ class FoundObjects:
             centre[index], half[index] = square.centre(height, width), square.half(height, width)
             if square.flipped:
                 texture[index] = texture[index].flip(-1)
-        return Drawing(asked & (drawn != UNKNOWN), outline, texture, centre, half, leaves, drawn)
+        return Drawing(asked & (drawn != UNKNOWN), outline, hides, texture, centre, half, leaves, drawn)
 
     def _free_square(self, index: int, height: int, width: int, patch_size: int) -> Square:
         """Where something new stands."""
@@ -144,7 +158,7 @@ def _sighted(texture: Tensor, picture: Tensor, outline: Tensor) -> tuple[Square,
     """Where a drawing fits best; what does not fit well near the outline is looked for farther away."""
     found = []
     for search in (NEAR, FAR):
-        square = find(texture, picture, outline, search)
+        square = refined(texture, find(texture, picture, outline, search), picture)
         found.append((square, compare(texture, square, picture, outline)))
         if found[-1][1].alike >= WELL:
             break
@@ -189,8 +203,27 @@ class ObjectHead(nn.Module):
             nn.Conv2d(EDGE_CHANNELS, 1, 3, padding=1),
         )  # fmt: skip
         blank = torch.zeros(drawings, 4, DRAWING_SIDE, DRAWING_SIDE)
-        self.drawings = nn.Parameter(blank, requires_grad=False)  # learnt apart, see `mmdit.training.drawings`
-        """`textures` in levels from 0 to 255, so that they can be stored in eight bits."""
+        self.register_buffer("drawings", blank, persistent=False)  # learnt apart, see `mmdit.training.drawings`
+        """`textures` in levels from 0 to 255, stored as a picture."""
+
+    def save_drawings(self, folder: str | Path) -> None:
+        """Write the drawings as one PNG, side by side; its colours are premultiplied."""
+        levels = self.drawings.round().clamp(0, LEVELS).to(torch.uint8).cpu()
+        strip = rearrange(levels, "k c y x -> y (k x) c").contiguous().numpy()
+        Image.fromarray(strip, "RGBA").save(Path(folder) / DRAWINGS_FILE, optimize=True)
+
+    def load_drawings(self, folder: str | Path) -> None:
+        """Read what `save_drawings` wrote. Raises FileNotFoundError, and ValueError for a file that is none."""
+        file = Path(folder) / DRAWINGS_FILE
+        if not file.is_file():
+            raise FileNotFoundError(f"{file} is missing; the model has learnt what its objects look like by it")
+        try:
+            with Image.open(file, formats=["PNG"]) as opened:
+                strip = torch.from_numpy(np.array(opened.convert("RGBA"), dtype=np.float32))
+            levels = rearrange(strip, "y (k x) c -> k c y x", k=len(self.drawings), x=DRAWING_SIDE)
+        except (OSError, SyntaxError, EinopsError) as error:
+            raise ValueError(f"{file} is damaged ({error}); get it again") from error
+        self.drawings.copy_(levels)
 
     @property
     def textures(self) -> Tensor:

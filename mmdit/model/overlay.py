@@ -27,6 +27,10 @@ class Overlay(Protocol):
         """(B, 1, height, width) logit that a pixel of the source belongs to the object in whose place it stands."""
 
     @property
+    def hides(self) -> Tensor:
+        """(B, 4, height, width) what that object hides, see `mmdit.model.hiding`."""
+
+    @property
     def leaves(self) -> Tensor:
         """(B,) the number of the object whose old place it leaves to be painted; −1 for none, or an unknown one."""
 

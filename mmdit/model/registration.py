@@ -15,9 +15,18 @@ from skimage.measure import label
 from torch import Tensor
 from torch.nn import functional
 
+from mmdit.model.overlay import strips
+
 GAP = 3  # pixels within which pieces of an outline belong together
 OPAQUE, ALIKE = 0.9, 0.2
 """The opacity of pixels that are compared, and how far their colours may be apart."""
+COARSE, FINE, ROUNDS = (4, 3, 2), (1, 1, 1), 3
+"""Of `refined`: how far a side and a place may be off, in pixels, and of which pixels' rows and columns one counts."""
+EXPLAINED = 0.005
+"""Squared difference, summed over the colours, from which a drawing's pixel explains nothing."""
+EXACT, FITS, NUDGE = 0.95, 6, 0.25
+"""Share of explained pixels from which whole pixels are good enough; how often the rest is fitted, with slopes over so
+many pixels."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +103,40 @@ def find(texture: Tensor, picture: Tensor, outline: Tensor, search: Search = NEA
     return Square(one.side, x + column - search.shift - one.x, y + row - search.shift - one.y, one.flipped)
 
 
+def refined(texture: Tensor, square: Square, picture: Tensor) -> Square:
+    """A square near one that was found, at which the drawing's opaque pixels explain most of the picture: the sum of
+    what each one's squared difference is below `EXPLAINED`. It is exact to the pixel where the outline that the first
+    was found by is not, and what covers the object does not count.
+
+    Arguments as for `find`.
+    """
+    for _ in range(ROUNDS):
+        before, square = square, _nearest(texture, square, picture, *COARSE)
+        if square == before:
+            break
+    return _nearest(texture, square, picture, *FINE)
+
+
+def _nearest(texture: Tensor, square: Square, picture: Tensor, sides: int, steps: int, every: int) -> Square:
+    """The best of the squares whose side and place are that many pixels off, by every second or so of their pixels."""
+    best, most, room = square, 0.0, square.side + sides + steps
+    padded = functional.pad(torch.cat([(picture + 1) / 2, torch.ones_like(picture[:1])]), (room, room, room, room))
+    for side in range(max(2, square.side - sides), square.side + sides + 1):
+        left, top = (edge + (square.side - side) // 2 - steps for edge in (square.left, square.top))
+        around = padded[:, top + room :, left + room :][:, : side + 2 * steps, : side + 2 * steps]
+        places = around.unfold(1, side, 1).unfold(2, side, 1)[..., ::every, ::every]  # (4, shifts, shifts, …)
+        for flipped in (False, True):
+            drawn = at_side(texture, side, flipped)[:, ::every, ::every]
+            off = (places[:3] - drawn[:3, None, None]).square().sum(dim=0)
+            counts = places[3] * (drawn[3] > OPAQUE)
+            explained = ((EXPLAINED - off).clamp_min(0) * counts).sum(dim=(2, 3))
+            if explained.max() > most:
+                most = float(explained.max())
+                row, column = divmod(int(explained.argmax()), explained.shape[1])
+                best = Square(side, left + column, top + row, flipped)
+    return best
+
+
 @dataclass(frozen=True)
 class _Candidate:
     """A side, a direction, and where in its square the middle of what is drawn lies."""
@@ -111,26 +154,73 @@ class Sight:
     Args:
         alike: share of its opaque pixels in which the picture has its colours.
         overlap: of its opaque pixels and the outline's, intersection over union.
-        edges: (height, width) how far a pixel belongs to the object: by the drawing where it has the picture's
-            colours, by the outline where it has others, as where something covers it.
+        explained: share of its opaque pixels in which it is as good as the picture.
+        known: (height, width), where the drawing has the picture's colours, and beside it; not where something
+            covers it.
+        drawn: (4, height, width) the drawing alone, in an empty picture.
     """
 
     alike: float
     overlap: float
-    edges: Tensor
+    explained: float
+    known: Tensor
+    drawn: Tensor
+
+    def edges(self, outline: Tensor) -> Tensor:
+        """(height, width) how far a pixel belongs to the object: by the drawing where that is known, else by the
+        outline.
+        """
+        return torch.where(self.known, self.drawn[3], outline)
 
 
 def compare(texture: Tensor, square: Square, picture: Tensor, outline: Tensor) -> Sight:
     """Arguments as for `find`, and the square that it found."""
-    drawn = _pasted(texture, square, *outline.shape)
+    drawn = _fitted(texture, square, picture)
     opaque = drawn[3] > OPAQUE
     alike = opaque & ((drawn[:3] - (picture + 1) / 2).abs().amax(dim=0) < ALIKE)
     # A pixel counts as alike if most around it are: single ones differ by how they were drawn.
     near = [functional.avg_pool2d(some.float()[None, None], 5, 1, 2)[0, 0] for some in (alike, opaque)]
-    edges = torch.where(near[0] >= near[1] / 2, drawn[3], outline)
     inside, shape = outline > 0.5, drawn[3] > 0.5
     overlap = (inside & shape).sum() / (inside | shape).sum().clamp_min(1)
-    return Sight(float(alike.sum() / opaque.sum().clamp_min(1)), float(overlap), edges)
+    return Sight(_share(alike, opaque), float(overlap), _explained(drawn, picture), near[0] >= near[1] / 2, drawn)
+
+
+def _share(of: Tensor, among: Tensor) -> float:
+    return float((of & among).sum() / among.sum().clamp_min(1))
+
+
+def _explained(drawn: Tensor, picture: Tensor) -> float:
+    """Share of a drawing's opaque pixels that differ by less than `EXPLAINED`."""
+    off = (drawn[:3] - (picture + 1) / 2).square().sum(dim=0)
+    return _share(off < EXPLAINED, drawn[3] > OPAQUE)
+
+
+def _fitted(texture: Tensor, square: Square, picture: Tensor) -> Tensor:
+    """(4, height, width): the drawing where it stands, in an empty picture; if whole pixels do not explain what is
+    seen, moved and stretched by parts of a pixel until it does (Gauss–Newton on the colours' differences: Lucas and
+    Kanade 1981, IJCAI).
+    """
+    best = _pasted(texture, square, *picture.shape[1:])
+    most = _explained(best, picture)
+    base, (height, width) = at_side(texture, square.side, square.flipped), picture.shape[1:]
+    _, here = next(strips(height, width, picture.device))
+    box = torch.cat([square.centre(height, width), square.half(height, width)]).to(here)  # x, y, half sides
+    nudges = NUDGE * torch.cat([torch.zeros(1, 4), torch.eye(4)]).to(here) * (2 / here.new_tensor([width, height] * 2))
+    for _ in range(FITS if most < EXACT else 0):
+        boxes = (box + nudges)[:, None, None]
+        grid = (here - boxes[..., :2]) / boxes[..., 2:]
+        drawn = functional.grid_sample(base.expand(5, -1, -1, -1), grid, mode="bicubic", align_corners=False)
+        off = drawn[0, :3] - (picture + 1) / 2
+        counts = (drawn[0, 3] > OPAQUE) & (off.abs().amax(dim=0) < ALIKE)
+        slopes = ((drawn[1:, :3] - drawn[0, :3]) * counts).flatten(1)
+        curved = slopes @ slopes.T
+        curved = curved + 1e-3 * curved.diagonal().mean().clamp_min(1e-6) * torch.eye(4).to(curved)
+        steps = -torch.linalg.solve(curved, slopes @ off.flatten()).clamp(-1 / NUDGE, 1 / NUDGE)
+        explains = _explained(drawn[0].clamp(0, 1), picture)
+        if explains > most:
+            best, most = drawn[0].clamp(0, 1), explains
+        box = box + steps @ nudges[1:]
+    return best
 
 
 def _pasted(texture: Tensor, square: Square, height: int, width: int) -> Tensor:
@@ -138,7 +228,7 @@ def _pasted(texture: Tensor, square: Square, height: int, width: int) -> Tensor:
     side = square.side
     room = torch.zeros(4, height + 2 * side, width + 2 * side, device=texture.device)
     top, left = (min(max(edge + side, 0), most + side) for edge, most in ((square.top, height), (square.left, width)))
-    room[:, top : top + side, left : left + side] = _at_side(texture, side, square.flipped)
+    room[:, top : top + side, left : left + side] = at_side(texture, side, square.flipped)
     return room[:, side : side + height, side : side + width]
 
 
@@ -157,9 +247,11 @@ def _extent(inside: Tensor) -> tuple[int, int, int, int]:
     return left, top, int(columns[-1]) + 1 - left, int(rows[-1]) + 1 - top
 
 
-def _at_side(texture: Tensor, side: int, flipped: bool) -> Tensor:
-    """(4, side, side)."""
-    drawn = functional.interpolate(texture[None], (side, side), mode="bicubic", antialias=True)[0].clamp(0, 1)
+def at_side(texture: Tensor, side: int, flipped: bool = False) -> Tensor:
+    """(..., 4, side, side): drawings, (..., 4, S, S), as large as they stand somewhere."""
+    many = texture.flatten(0, -4) if texture.ndim > 3 else texture[None]
+    drawn = functional.interpolate(many, (side, side), mode="bicubic", antialias=True).clamp(0, 1)
+    drawn = drawn.reshape(*texture.shape[:-2], side, side)
     return drawn.flip(-1) if flipped else drawn
 
 
@@ -168,7 +260,7 @@ def _drawn(texture: Tensor, candidates: list[_Candidate], reach: int) -> Tensor:
     canvas = texture.new_zeros(len(candidates), 4, 2 * reach, 2 * reach)
     for number, one in enumerate(candidates):
         top, left = reach - one.y, reach - one.x
-        canvas[number, :, top : top + one.side, left : left + one.side] = _at_side(texture, one.side, one.flipped)
+        canvas[number, :, top : top + one.side, left : left + one.side] = at_side(texture, one.side, one.flipped)
     return canvas
 
 

@@ -16,12 +16,14 @@ class Removal:
     Args:
         shown: (B,) whether an object is removed.
         outline: (B, 1, height, width) logit that a pixel of the source belongs to it.
+        hides: (B, 4, height, width) what the object hides, see `mmdit.model.hiding`.
         leaves: (B,) see `Overlay.leaves`.
         centre, half: (B, 2) middle of the object's square, and half the square's width and height.
     """
 
     shown: Tensor
     outline: Tensor
+    hides: Tensor
     leaves: Tensor
     centre: Tensor
     half: Tensor
@@ -40,5 +42,5 @@ class Removal:
 
     def of(self, chosen: Tensor) -> "Removal":
         """See `Overlay.of`."""
-        whole = (self.shown, self.outline, self.leaves, self.centre, self.half)
+        whole = (self.shown, self.outline, self.hides, self.leaves, self.centre, self.half)
         return Removal(*(part[chosen] for part in whole))

@@ -28,6 +28,11 @@ class Tint:
     colour: Tensor
 
     @property
+    def hides(self) -> Tensor:
+        """See `Overlay.hides`: nothing."""
+        return self.outline.new_zeros(len(self.outline), 4, *self.outline.shape[-2:])
+
+    @property
     def leaves(self) -> Tensor:
         """See `Overlay.leaves`: nothing."""
         return torch.full_like(self.shown, -1, dtype=torch.long)

@@ -8,7 +8,8 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import ClassVar
+from pathlib import Path
+from typing import Any, ClassVar
 
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
@@ -113,6 +114,20 @@ class MiniMMDiT(ModelMixin, ConfigMixin, PeftAdapterMixin):
                 elif name.endswith("scale_shift_table"):
                     with torch.no_grad():
                         parameter[[2, 5]] = 1.0  # gates open; the zero output projections close the branch
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path, **settings: Any) -> "MiniMMDiT":
+        """Read what `save_pretrained` wrote. Raises FileNotFoundError or ValueError for missing or damaged drawings."""
+        model = super().from_pretrained(folder, **settings)
+        if model.object_head is not None:
+            model.object_head.load_drawings(folder)
+        return model
+
+    def save_pretrained(self, folder: str | Path, **settings: Any) -> None:
+        """Write the weights, as diffusers does, and beside them the drawings."""
+        super().save_pretrained(folder, **settings)
+        if self.object_head is not None:
+            self.object_head.save_drawings(folder)
 
     @property
     def text_attentions(self) -> tuple[str, ...]:

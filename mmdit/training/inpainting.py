@@ -17,7 +17,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from mmdit.model.inpainting import INPAINTER_FILE, SIDE, Inpainter, Window, hole_of, windowed
+from mmdit.model.hiding import OPAQUE, hidden
+from mmdit.model.inpainting import INPAINTER_FILE, SIDE, Inpainter, Window, windowed
 from mmdit.training.scenes import Scenes
 
 WARMING = 0.1  # share of the steps in which the rate rises
@@ -25,7 +26,7 @@ WINDOWS, HELD_BACK_WINDOWS, HELD_BACK_EVERY = 9_000, 384, 8
 STEPS, BATCH, RATE, WEIGHT_DECAY, LARGEST_GRADIENT = 6_000, 32, 2e-3, 0.02, 1.0
 OF_MEAN = 0.998  # share of the running mean of weights that a step keeps
 PLAIN = 0.2  # deviation, of [−1, 1], below which a window's error counts no more than this one's
-DRAWN_TOGETHER = 16
+DRAWN_TOGETHER, UNKNOWN_EVERY = 16, 5
 
 
 class Windows(NamedTuple):
@@ -43,18 +44,22 @@ class Windows(NamedTuple):
 
 
 def make_windows(scenes: Scenes, count: int) -> Windows:
-    """Windows around objects that are removed, in float16; objects too large for the usual side are left out."""
+    """Windows around objects that are removed, in float16; objects too large for the usual side are left out.
+
+    What can be seen through an object's edges is seen, as if its drawing were known, but in some, as if it were not.
+    """
     found: list[tuple[Tensor, ...]] = []
     number = 0
     while len(found) < count:
         batch = scenes.batch(number, DRAWN_TOGETHER, kinds=["remove"] * DRAWN_TOGETHER)
         number += 1
         alpha = batch.masks[torch.arange(DRAWN_TOGETHER), batch.edited_slot][:, None]
-        holes = hole_of(torch.logit(alpha, 1e-6))[:, 0]
-        for picture, target, hole in zip(batch.source, batch.target, holes, strict=True):
+        unknown = (torch.arange(DRAWN_TOGETHER) % UNKNOWN_EVERY == 0)[:, None, None]
+        holes = torch.where(unknown, hidden(alpha)[:, 3], (alpha[:, 0] > OPAQUE).float())
+        for target, hole in zip(batch.target, holes, strict=True):
             if not hole.any():
                 continue
-            window = Window.around(picture, hole)
+            window = Window.around(target, hole)
             if window.hole.shape[-1] == SIDE:
                 behind = windowed(target, window.top, window.left, (SIDE, SIDE))
                 found.append(tuple(part.half() for part in (*window.parts, behind)))

@@ -3,7 +3,8 @@
 In: the training templates, and what authors wrote who had seen none of the held-out wordings: ``requests.tsv.gz``
 (author, kind, sentence) of whole pictures, ``object_requests.tsv.gz`` (author, kind, which, sentence with slots) of
 objects, ``words.tsv.gz`` (thing, word) of what things are called, ``states.tsv.gz`` (kind, side, form, phrase) of what
-a picture is ("from") and shall be ("to"). Out: `Example`s.
+a picture is ("from") and shall be ("to"), ``properties.tsv.gz`` (kind, form, phrase) of what it gains, loses or is, and
+("pattern", form, sentence) to say so. Out: `Example`s.
 """
 
 import gzip
@@ -18,13 +19,14 @@ from mmdit.model.text import normalise
 from mmdit.model.vocabulary import COLOURS, FURTHER_EDITS, OBJECT_EDITS, OBJECTS, PHOTO_EDITS, PLACES
 from mmdit.training.wordings import instruction, leave_alone
 from mmdit.training.wordings.idle import FOREIGN_NOUNS
-from mmdit.training.wordings.nouns import COLOUR_SYNONYMS, PLACE_PHRASES, SYNONYMS
+from mmdit.training.wordings.nouns import COLOUR_SYNONYMS, PICTURE_NOUNS, PICTURE_PRONOUNS, PLACE_PHRASES, SYNONYMS
 
 FOLDER = Path(__file__).parent / "wordings"
 PHOTO_TEMPLATES, OBJECT_TEMPLATES, FILLINGS, NONSENSE = 2500, 1800, 3, 9000
 """Examples of a kind made of training templates, times that an author's sentence is filled, what asks for nothing."""
-STATES = 500
-"""Examples of a kind that name what the picture is and what it shall be."""
+STATES, PROPERTIES = 500, 800
+"""Examples of a kind that name what the picture is and what it shall be, and that name what it gains, loses or is."""
+PATTERN = "pattern"
 OWN_NAME, FOREIGN = 0.3, 0.1
 """Shares of slots that are filled with the thing's own name, and with something that the editor does not know."""
 SELECT = "select-"
@@ -243,6 +245,27 @@ def _from_states(kind: str, draw: random.Random) -> Example:
     return _example(kind, normalise(draw.choice(CHANGES[form]).format(a=is_now, b=shall_be)), {})
 
 
+@cache
+def properties() -> dict[str, dict[str, tuple[str, ...]]]:
+    """Kind, or `PATTERN` → form → phrases, or sentences with the gap {w} for one.
+
+    The forms: gain, loss and gone are nouns of what there is more of after the edit, less of, and nothing of any more;
+    wanted, unwanted and comparative are adjectives; verb stands with its object, {it}.
+    """
+    found: dict[str, dict[str, list[str]]] = {}
+    for kind, form, phrase in _table("properties"):
+        found.setdefault(kind, {}).setdefault(form, []).append(phrase)
+    return {kind: {form: tuple(phrases) for form, phrases in by.items()} for kind, by in found.items()}
+
+
+def _from_properties(kind: str, draw: random.Random) -> Example:
+    forms = properties()[kind]
+    form = draw.choice(sorted(forms))
+    phrase = draw.choice(forms[form]).format(it=draw.choice(PICTURE_PRONOUNS))
+    sentence = draw.choice(properties()[PATTERN][form]).format(w=phrase, pic=draw.choice(PICTURE_NOUNS))
+    return _example(kind, normalise(sentence), {})
+
+
 def _is_held_out(author: str, kind: str) -> bool:
     return author == HELD_OUT_AUTHOR and (kind in FURTHER_EDITS or kind.startswith(SELECT))
 
@@ -265,6 +288,8 @@ def examples(without: str, seed: int, known: tuple[str, ...] = FOREIGN_NOUNS) ->
     found |= {_example(OTHER, leave_alone(draw), {}) for _ in range(NONSENSE)}
     for kind in sorted({kind for kind, _, _ in states()}):
         found |= {_from_states(kind, draw) for _ in range(STATES)}
+    for kind in sorted(set(properties()) - {PATTERN}):
+        found |= {_from_properties(kind, draw) for _ in range(PROPERTIES)}
     for author, kind, which, sentence in object_requests():
         if author == without or _is_held_out(author, kind):
             continue

@@ -145,7 +145,6 @@ class Trainer:
             _start_from(self.model, config.start_from)
         if config.only:
             self.model.requires_grad_(False).get_submodule(config.only).requires_grad_(True)
-        self.model.object_head.drawings.requires_grad_(False)  # see `learn_drawings`
         self.model.to(config.device)
         self.averaged = {name: value.clone() for name, value in self.model.state_dict().items()}
         matrices, others = [], []
@@ -204,9 +203,7 @@ class Trainer:
 
     def learn_drawings(self) -> None:
         """Give the model its drawings; they are fitted at once and change no loss."""
-        levels = LEVELS * learn_drawings(self.scenes)
-        self.model.object_head.drawings.data.copy_(levels)
-        self.averaged[f"{OBJECT_HEAD}.drawings"].copy_(levels)
+        self.model.object_head.drawings.copy_(LEVELS * learn_drawings(self.scenes))
 
     def _overlaid(self, chance: random.Random) -> list[str]:
         """The kinds of a batch in which most edits lay something over the picture."""
@@ -255,6 +252,7 @@ class Trainer:
         out.mkdir(parents=True, exist_ok=True)
         averaged = MiniMMDiT.from_config(self.model.config)
         averaged.load_state_dict(self.averaged)
+        averaged.object_head.drawings.copy_(self.model.object_head.drawings)
         averaged.save_pretrained(out / "transformer")
         state = {f"model.{name}": value for name, value in self.model.state_dict().items()}
         state |= {f"probe.{name}": value for name, value in self.probe.state_dict().items()}
@@ -277,6 +275,7 @@ class Trainer:
             self.step = int(opened.metadata()["step"])
         state = load_file(file, device=self.config.device)
         self.model.load_state_dict(_with_prefix(state, "model."))
+        self.model.object_head.load_drawings(self.config.out / "transformer")
         self.probe.load_state_dict(_with_prefix(state, "probe."))
         self.averaged = _with_prefix(state, "averaged.")
         for name, optimizer in self.optimizers.items():
@@ -290,7 +289,10 @@ class Trainer:
 
 def _start_from(model: MiniMMDiT, folder: Path) -> None:
     """Take over a transformer's weights; one that lays nothing over its edits leaves what does as it is."""
-    weights = MiniMMDiT.from_pretrained(folder, torch_dtype=torch.float32).state_dict()
+    start = MiniMMDiT.from_pretrained(folder, torch_dtype=torch.float32)
+    if start.object_head is not None:
+        model.object_head.drawings.copy_(start.object_head.drawings)
+    weights = start.state_dict()
     own = {name: value for name, value in model.state_dict().items() if name.startswith(f"{OBJECT_HEAD}.")}
     model.load_state_dict(own | weights)
 
