@@ -92,7 +92,7 @@ def test_the_shipped_weights_are_complete_and_small() -> None:
     transformer = checkpoint.load(folder).transformer
     assert all(parameter.isfinite().all() for parameter in transformer.parameters())
     assert sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) < 50 * 2**20
-    assert {file.suffix for file in (folder / "transformer").iterdir()} == {".json", ".safetensors"}
+    assert {file.suffix for file in (folder / "transformer").iterdir()} == {".json", ".png", ".safetensors"}
 
 
 # ---- any editor ------------------------------------------------------------------------------------------
@@ -262,12 +262,16 @@ def test_a_folder_with_half_an_editor_is_refused(tiny_editor: Editor, tmp_path: 
 
 
 @pytest.mark.parametrize(
-    "file", ["transformer/diffusion_pytorch_model", "text_encoder/model", "text_encoder/reader", "inpainter"]
-)
+    "file",
+    [
+        "transformer/diffusion_pytorch_model.safetensors", "transformer/drawings.png", "text_encoder/model.safetensors",
+        "text_encoder/reader.safetensors", "inpainter.safetensors",
+    ],
+)  # fmt: skip
 def test_a_damaged_file_is_refused_in_a_sentence(tmp_path: Path, file: str) -> None:
     folder = tmp_path / "editor"
     shutil.copytree(CATALOG["mini"].source, folder)
-    weights = folder / f"{file}.safetensors"
+    weights = folder / file
     weights.write_bytes(weights.read_bytes()[:1000])
     with pytest.raises(EditError, match=rf"'{re.escape(str(folder))}' can't be loaded .*; get it again") as refused:
         load_editor(folder, device="cpu")

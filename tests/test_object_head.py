@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional
@@ -14,7 +15,7 @@ from mmdit.families.mini import MiniEditor
 from mmdit.families.mini_sampling import sampled
 from mmdit.model import checkpoint
 from mmdit.model.arrangement import ANCHOR
-from mmdit.model.object_head import ASKED, DRAWING_SIDE, TYPICAL_SIDE, FoundObjects, ObjectHead
+from mmdit.model.object_head import ASKED, DRAWING_SIDE, DRAWINGS_FILE, TYPICAL_SIDE, FoundObjects, ObjectHead
 from mmdit.model.vocabulary import COLOURS, OBJECTS
 from mmdit.training import drawings
 from mmdit.training.evaluate import edit_batch
@@ -254,6 +255,19 @@ def test_the_shipped_drawings_are_the_objects(shipped: MiniEditor, textures: Ten
     assert (learnt - textures).square().mean() < 0.001
 
 
+def test_drawings_that_are_missing_or_no_picture_of_them_are_refused(tmp_path: Path) -> None:
+    found = head()
+    with pytest.raises(FileNotFoundError, match=r"drawings\.png is missing"):
+        found.load_drawings(tmp_path)
+    for content in (b"", b"\x89PNG\r\n\x1a\n" + bytes(99)):
+        (tmp_path / DRAWINGS_FILE).write_bytes(content)
+        with pytest.raises(ValueError, match=r"drawings\.png is damaged"):
+            found.load_drawings(tmp_path)
+    Image.new("RGBA", (60, 64)).save(tmp_path / DRAWINGS_FILE)
+    with pytest.raises(ValueError, match=r"drawings\.png is damaged"):
+        found.load_drawings(tmp_path)
+
+
 @pytest.mark.parametrize("steps", [1, pytest.param(8, marks=pytest.mark.slow)])
 def test_the_asked_object_is_there(shipped: MiniEditor, data_folder: Path, steps: int) -> None:
     stream, each = Scenes(data_folder, "held_out", 5), 6
@@ -283,4 +297,6 @@ def test_drawings_are_saved_as_they_were_loaded(shipped: MiniEditor, tmp_path: P
     checkpoint.save(tmp_path, shipped.models)
     again = checkpoint.load(tmp_path).transformer
     assert torch.equal(again.object_head.drawings, shipped.transformer.object_head.drawings)
+    with Image.open(tmp_path / "transformer" / DRAWINGS_FILE) as strip:
+        assert strip.size == (len(OBJECTS) * DRAWING_SIDE, DRAWING_SIDE)
     assert checkpoint.fingerprint(tmp_path) == shipped.fingerprint

@@ -13,6 +13,8 @@ from mmdit.training.requests import (
     FRAMES,
     HELD_OUT_AUTHOR,
     LAST_OF_BENCHMARK,
+    PATTERN,
+    _from_properties,
     by_author,
     called,
     examples,
@@ -20,6 +22,7 @@ from mmdit.training.requests import (
     further_requests,
     names_of,
     object_requests,
+    properties,
     requests,
     states,
 )
@@ -151,6 +154,26 @@ def test_states_are_of_one_kind_and_hold_nothing_held_out() -> None:
     assert len(states()) == 4 * len(kinds)
     named = [example for example in examples("", 1) if example.kind in kinds]
     assert sum(example.sentence.startswith("turn the") for example in named) > 20
+
+
+def test_properties_are_of_one_kind_and_their_sentences_hold_nothing_held_out() -> None:
+    held = [normalise(text) for texts in PLAIN.values() for t in texts for text in _expand(t) if "{" not in text]
+    kinds, of = sorted(set(properties()) - {PATTERN}), {}
+    assert set(kinds) == {*PHOTO_EDITS, "fog", "sunset"}
+    for kind in kinds:
+        for form, phrases in properties()[kind].items():
+            for phrase in phrases:
+                assert of.setdefault((form, phrase), kind) == kind
+                assert ("{it}" in phrase) == (form == "verb")
+    for form, sentences in properties()[PATTERN].items():
+        assert form in properties()["brighter"]
+        assert all(sentence.count("{w}") == 1 for sentence in sentences)
+    named = [_from_properties(kind, random.Random(number)).sentence for kind in kinds for number in range(300)]
+    for sentence in named:
+        assert not set(sentence.split()) & HELD_OUT_WORDS, sentence
+        assert not any(phrase in sentence for phrase in HELD_OUT_PHRASES), sentence
+        assert not any(text in sentence for text in held if len(text) > 3), sentence
+    assert len(set(named)) > 0.9 * len(named)
 
 
 def test_words_are_of_the_thing() -> None:

@@ -88,7 +88,8 @@ def borrow(names: Sequence[str], known: Sequence[str], second: SecondPicture, te
         return None
     best = int(field.change.flatten(1).amax(dim=1).masked_fill(~seen, -torch.inf).argmax())
     outline = removal.outline[best : best + 1].sigmoid()
-    square = registration.find(textures[numbers[best]], second.working[0], outline[0, 0])
+    texture, picture = textures[numbers[best]], second.working[0]
+    square = registration.refined(texture, registration.find(texture, picture, outline[0, 0]), picture)
     centre, half = (of(*second.working.shape[-2:]).to(outline) for of in (square.centre, square.half))
     _, here = next(strips(SIDE, SIDE, outline.device))
     grid = (centre + here * half)[None]
