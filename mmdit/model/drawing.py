@@ -41,15 +41,23 @@ class Drawing:
 
     def over(self, picture: Tensor, source: Tensor) -> Tensor:
         """See `Overlay.over`."""
-        texture = self.texture * self.shown[:, None, None, None]
-        centre, half = self.centre[:, None, None], self.half[:, None, None]
-        done = []
-        for rows, here in strips(*source.shape[-2:], source.device):
-            found = functional.grid_sample(texture, (here - centre) / half, mode="bicubic", align_corners=False)
-            alpha = found[:, 3:].clamp(0, 1)
-            colour = torch.minimum(found[:, :3].clamp_min(0), alpha)
-            done.append(picture[:, :, rows] * (1 - alpha) + 2 * colour - alpha)
-        return torch.cat(done, dim=2)
+        done = picture.clone()
+        for index in self.shown.nonzero()[:, 0].tolist():
+            texture = self._no_finer(index, *source.shape[-2:])
+            for rows, here in strips(*source.shape[-2:], source.device):
+                grid = ((here - self.centre[index]) / self.half[index])[None]
+                found = functional.grid_sample(texture, grid, mode="bicubic", align_corners=False)[0]
+                alpha = found[3:].clamp(0, 1)
+                colour = torch.minimum(found[:3].clamp_min(0), alpha)
+                done[index, :, rows] = picture[index, :, rows] * (1 - alpha) + 2 * colour - alpha
+        return done
+
+    def _no_finer(self, index: int, height: int, width: int) -> Tensor:
+        """(1, 4, rows, columns) one drawing, smaller if it is finer than the pixels of a height × width picture."""
+        texture = self.texture[index : index + 1]
+        wide, high = (self.half[index] * torch.tensor([width, height]).to(self.half)).round().int().tolist()
+        size = min(max(high, 1), texture.shape[-1]), min(max(wide, 1), texture.shape[-1])
+        return functional.interpolate(texture, size, mode="bicubic", antialias=True)
 
     def uncovered(self) -> Tensor:
         """See `Overlay.uncovered`: where the object was in whose place it stands."""

@@ -2,10 +2,9 @@
 
 In: scenes, in which what an object hides is known. Out: inpainter.safetensors. The windows are made once and shown
 turned, mirrored and in other colours; the running mean of the weights is kept. One in eight of the photographs that
-training may see is held back, to tell how much better than untrained weights the learnt ones are. More pictures than
-the data folder's may be named, but none that the benchmark holds out.
+training may see is held back, to tell how much better than untrained weights the learnt ones are.
 
-    python -m mmdit.training.inpainting --data data/ --pictures FOLDER --out assets/mini
+    python -m mmdit.training.inpainting --data data/ --out assets/mini
 """
 
 import argparse
@@ -20,7 +19,6 @@ from torch import Tensor, nn
 
 from mmdit.model.hiding import OPAQUE, hidden
 from mmdit.model.inpainting import INPAINTER_FILE, SIDE, Inpainter, Window, windowed
-from mmdit.training.prepare import find_photographs, load_photograph
 from mmdit.training.scenes import Scenes
 
 WARMING = 0.1  # share of the steps in which the rate rises
@@ -130,7 +128,6 @@ def error(inpainter: Inpainter, windows: Windows) -> float:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder that mmdit.training.prepare filled")
-    parser.add_argument("--pictures", type=Path, help="folder of more pictures to learn from")
     parser.add_argument("--out", type=Path, required=True, help="folder of the editor")
     parser.add_argument("--windows", type=int, default=WINDOWS, help="how many are made (default: %(default)s)")
     parser.add_argument("--steps", type=int, default=STEPS, help="of training (default: %(default)s)")
@@ -139,9 +136,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     learnt, held_back = (Scenes(chosen.data, "train", chosen.seed) for _ in range(2))
     held_back.photographs = learnt.photographs[5::HELD_BACK_EVERY]
     learnt.photographs = [photo for at, photo in enumerate(learnt.photographs) if at % HELD_BACK_EVERY != 5]
-    if chosen.pictures is not None:
-        more = map(load_photograph, find_photographs([chosen.pictures]))
-        learnt.photographs += [photograph for photograph in more if photograph is not None]
     asked = make_windows(held_back, HELD_BACK_WINDOWS)
     inpainter = train(make_windows(learnt, chosen.windows), chosen.steps, chosen.seed)
     print(f"held back: untrained {error(Inpainter().eval(), asked):.4f}, trained {error(inpainter, asked):.4f}")
