@@ -140,17 +140,18 @@ class TextEncoder(nn.Module):
         readings = self._read(said) if plainly and self.reader is not None else [None] * len(said)
         wholes = [_other_words(words, reading) for words, reading in zip(said, readings, strict=True)]
         told = [_read_words(words, reading) for words, reading in zip(said, readings, strict=True)]
+        unread = [() if whole is None else self._beyond(own) for own, whole in zip(said, wholes, strict=True)]
         said = [own if whole is None else whole.split() for own, whole in zip(said, wholes, strict=True)]
         read = said if self.lexicon is None else [self.lexicon.read(words) for words in said]
         encodings = [self.tokenizer.encode(" ".join(words)) for words in read]
         kept = [encoding.ids[1:-1][:MAX_TOKENS] for encoding in encodings]
         words, truncated, read_as = [], [], []
-        given = zip(instructions, wholes, told, said, read, encodings, kept, strict=True)
-        for instruction, whole, whole_told, own, replaced, encoding, ids in given:
+        given = zip(instructions, wholes, told, unread, said, read, encodings, kept, strict=True)
+        for instruction, whole, whole_told, lost, own, replaced, encoding, ids in given:
             spans = list(zip(own, replaced, _word_spans(encoding.offsets[1:-1], replaced), strict=True))
             spans = [triple for triple in spans if triple[2].start < triple[2].stop]
             words.append(tuple((word, span) for word, _, span in spans if span.stop <= len(ids)))
-            truncated.append(tuple(word for word, _, span in spans if span.stop > len(ids)))
+            truncated.append(lost or tuple(word for word, _, span in spans if span.stop > len(ids)))
             pairs = [(word, other) for word, other, span in spans if span.stop <= len(ids) and word != other]
             as_whole = [(instruction, whole_told)] if whole_told else []
             read_as.append(tuple(dict.fromkeys(as_whole if whole or whole_told else pairs)))
@@ -183,6 +184,11 @@ class TextEncoder(nn.Module):
             if not words or refused or (of_tone and (things & set(words) or _names_another(texts[row], reading.kind))):
                 found[row] = None
         return found
+
+    def _beyond(self, words: list[str]) -> tuple[str, ...]:
+        """The words beyond the `MAX_TOKENS` that the reader sees."""
+        spans = _word_spans(self.tokenizer.encode(" ".join(words)).offsets[1:-1], words)
+        return tuple(word for word, span in zip(words, spans, strict=True) if span.stop > MAX_TOKENS)
 
     def _named(self, words: list[str]) -> list[str]:
         """The words, those by their own names of which the lexicon knows which object or colour they name."""
