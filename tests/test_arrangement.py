@@ -35,7 +35,8 @@ def outline(*places: tuple[slice, slice]) -> Tensor:
 
 
 def tint(place: tuple[slice, slice], shown: bool = True) -> Tint:
-    return Tint(torch.tensor([shown]), outline(place)[None, None], torch.ones(1, 3))
+    here = outline(place)[None, None]
+    return Tint(torch.tensor([shown]), here, hidden(here.sigmoid()), torch.ones(1, 3))
 
 
 @pytest.mark.parametrize(

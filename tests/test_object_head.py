@@ -15,6 +15,7 @@ from mmdit.families.mini import MiniEditor
 from mmdit.families.mini_sampling import sampled
 from mmdit.model import checkpoint
 from mmdit.model.arrangement import ANCHOR
+from mmdit.model.hiding import OPAQUE
 from mmdit.model.object_head import ASKED, DRAWING_SIDE, DRAWINGS_FILE, TYPICAL_SIDE, FoundObjects, ObjectHead
 from mmdit.model.vocabulary import COLOURS, OBJECTS
 from mmdit.training import drawings
@@ -161,6 +162,20 @@ def test_what_is_not_surely_known_is_not_drawn(scenes: SceneBatch, textures: Ten
     assert drawing.shown.tolist() == [kind == "add" for kind in scenes.kinds]
 
 
+def test_every_object_that_is_found_hides_what_is_behind_it_also_one_that_is_tinted(
+    scenes: SceneBatch, textures: Tensor
+) -> None:
+    """So that the picture can be looked at again without it, for the other of two."""
+    *standing, drawing = truth(scenes).overlays(scenes.source, textures, PATCH)
+    replaced = drawing.shown & (drawing.leaves >= 0)
+    shown_of = [(overlay, overlay.shown) for overlay in standing] + [(drawing, replaced)]
+    for overlay, shown in shown_of:
+        assert shown.any()
+        for index in shown.nonzero()[:, 0].tolist():
+            hides, mask = overlay.hides[index, 3] > OPAQUE, scenes.masks[index, scenes.edited_slot[index]] > 0.7
+            assert (hides & mask).sum() > 0.9 * mask.sum()
+
+
 def test_without_drawings_nothing_is_recognised(scenes: SceneBatch, textures: Tensor) -> None:
     overlays = truth(scenes).overlays(scenes.source, torch.zeros_like(textures), PATCH)
     for overlay in overlays[:3]:
@@ -263,9 +278,10 @@ def test_drawings_that_are_missing_or_no_picture_of_them_are_refused(tmp_path: P
         (tmp_path / DRAWINGS_FILE).write_bytes(content)
         with pytest.raises(ValueError, match=r"drawings\.png is damaged"):
             found.load_drawings(tmp_path)
-    Image.new("RGBA", (60, 64)).save(tmp_path / DRAWINGS_FILE)
-    with pytest.raises(ValueError, match=r"drawings\.png is damaged"):
-        found.load_drawings(tmp_path)
+    for size in ((60, 64), (7 * DRAWING_SIDE, 1)):
+        Image.new("RGBA", size).save(tmp_path / DRAWINGS_FILE)
+        with pytest.raises(ValueError, match=r"drawings\.png is damaged"):
+            found.load_drawings(tmp_path)
 
 
 @pytest.mark.parametrize("steps", [1, pytest.param(8, marks=pytest.mark.slow)])

@@ -21,7 +21,7 @@ from mmdit.model.cut_out import CutOut, middle
 from mmdit.model.drawing import Drawing
 from mmdit.model.hiding import hidden
 from mmdit.model.overlay import Overlay, middles
-from mmdit.model.registration import FAR, NEAR, Sight, Square, compare, find, refined
+from mmdit.model.registration import EXACT, FAR, NEAR, Sight, Square, compare, find, refined
 from mmdit.model.removal import Removal
 from mmdit.model.tint import Tint
 
@@ -36,7 +36,6 @@ SURE, POSSIBLE, CANDIDATES = 0.5, 0.02, 3
 ALIKE, WELL, SHAPED = 0.5, 0.9, 0.7
 """Share of a drawing's pixels that have the picture's colours from which it fits, and fits well; the overlap with the
 outline from which it does without."""
-EXPLAINED = 0.95  # share of them that are exact, from which what is behind its edges can be told
 UNKNOWN = -1
 STANDING = ("recolours", "removes", "resizes", "replaces")
 ASKED = (*STANDING, "adds")
@@ -95,7 +94,7 @@ class FoundObjects:
             squares[index] = self._free_square(index, height, width, patch_size)
             outline[index] = -torch.inf  # it takes nothing's place
         return (
-            Tint(asked["recolours"] & known, outline, self.colour),
+            Tint(asked["recolours"] & known, outline, hides, self.colour),
             Removal(asked["removes"] & known, outline, hides, named, centre, half),
             CutOut(asked["resizes"] & known, outline, hides, self.scale, centre, centre, named),
             self._drawing(asked["adds"] | asked["replaces"] & known, squares, outline, hides, textures, named),
@@ -116,7 +115,7 @@ class FoundObjects:
             square, sight = _sighted(textures[name], picture, outline)
             if sight.alike >= fits:
                 edges = sight.edges(outline)
-                drawn = (sight.drawn[None], sight.known[None, None]) if sight.explained > EXPLAINED else ()
+                drawn = (sight.drawn[None], sight.known[None, None]) if sight.explained > EXACT else ()
                 best, fits = (name, square, edges, hidden(edges[None, None], *drawn)[0]), sight.alike
             elif best is None and probability >= SURE and sight.overlap >= SHAPED:
                 best = name, square, outline, hidden(outline[None, None])[0]
@@ -210,7 +209,7 @@ class ObjectHead(nn.Module):
         """Write the drawings as one PNG, side by side; its colours are premultiplied."""
         levels = self.drawings.round().clamp(0, LEVELS).to(torch.uint8).cpu()
         strip = rearrange(levels, "k c y x -> y (k x) c").contiguous().numpy()
-        Image.fromarray(strip, "RGBA").save(Path(folder) / DRAWINGS_FILE, optimize=True)
+        Image.fromarray(strip).save(Path(folder) / DRAWINGS_FILE, optimize=True)
 
     def load_drawings(self, folder: str | Path) -> None:
         """Read what `save_drawings` wrote. Raises FileNotFoundError, and ValueError for a file that is none."""
@@ -220,8 +219,8 @@ class ObjectHead(nn.Module):
         try:
             with Image.open(file, formats=["PNG"]) as opened:
                 strip = torch.from_numpy(np.array(opened.convert("RGBA"), dtype=np.float32))
-            levels = rearrange(strip, "y (k x) c -> k c y x", k=len(self.drawings), x=DRAWING_SIDE)
-        except (OSError, SyntaxError, EinopsError) as error:
+            levels = rearrange(strip, "y (k x) c -> k c y x", k=len(self.drawings), x=DRAWING_SIDE, y=DRAWING_SIDE)
+        except (OSError, SyntaxError, EinopsError, Image.DecompressionBombError) as error:
             raise ValueError(f"{file} is damaged ({error}); get it again") from error
         self.drawings.copy_(levels)
 

@@ -25,8 +25,8 @@ COARSE, FINE, ROUNDS = (4, 3, 2), (1, 1, 1), 3
 EXPLAINED = 0.005
 """Squared difference, summed over the colours, from which a drawing's pixel explains nothing."""
 EXACT, FITS, NUDGE = 0.95, 6, 0.25
-"""Share of explained pixels from which whole pixels are good enough; how often the rest is fitted, with slopes over so
-many pixels."""
+"""Share of explained pixels from which a drawing is as good as what is seen; how often one that is not is fitted
+between pixels, with slopes over so many of them."""
 
 
 @dataclass(frozen=True)

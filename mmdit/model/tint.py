@@ -20,17 +20,14 @@ class Tint:
     Args:
         shown: (B,) whether an object is tinted.
         outline: (B, 1, height, width) logit that a pixel of the source belongs to it.
+        hides: (B, 4, height, width) what the object hides, see `mmdit.model.hiding`.
         colour: (B, 3) in [0, 1].
     """
 
     shown: Tensor
     outline: Tensor
+    hides: Tensor
     colour: Tensor
-
-    @property
-    def hides(self) -> Tensor:
-        """See `Overlay.hides`: nothing."""
-        return self.outline.new_zeros(len(self.outline), 4, *self.outline.shape[-2:])
 
     @property
     def leaves(self) -> Tensor:
@@ -59,7 +56,7 @@ class Tint:
 
     def of(self, chosen: Tensor) -> "Tint":
         """See `Overlay.of`."""
-        return Tint(self.shown[chosen], self.outline[chosen], self.colour[chosen])
+        return Tint(self.shown[chosen], self.outline[chosen], self.hides[chosen], self.colour[chosen])
 
 
 def luma(picture: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ from mmdit.training.scenes import SceneBatch, Scenes
 BATCHES, BATCH = 80, 48
 KINDS = ("add", "replace", "bigger", "smaller")
 OFF_THE_LINE = 0.08  # of full range
-TINY = 1e-12
+TINY = 1e-12  # in the place of a zero that is divided by
 ITERATIONS = (10, 10, 25)  # of each fit
 EMPTY = 0.01  # opacity below which a texel is taken for noise
 
@@ -77,7 +77,7 @@ def _fit(sums: Sums, start: Tensor, iterations: int) -> Tensor:
     def gradient(texels: Tensor) -> Tensor:
         texels = texels.detach().requires_grad_()
         scaled = {side: scale @ texels @ scale.T for side, scale in scaling.items()}
-        loss = sum(_squared(scaled[side], *of.unbind(dim=1)).sum() for side, of in sums.items())
+        loss = sum(_misfit(scaled[side], *of.unbind(dim=1)).sum() for side, of in sums.items())
         return torch.autograd.grad(loss, texels)[0]
 
     constant, texels = gradient(torch.zeros_like(start)), start
@@ -105,7 +105,7 @@ def _scaling(side: int) -> Tensor:
     return functional.interpolate(columns, (side, DRAWING_SIDE), mode="bicubic", antialias=True)[0, 0]
 
 
-def _squared(drawn: Tensor, count: Tensor, b: Tensor, y: Tensor, bb: Tensor, by: Tensor, yy: Tensor) -> Tensor:
+def _misfit(drawn: Tensor, count: Tensor, b: Tensor, y: Tensor, bb: Tensor, by: Tensor, yy: Tensor) -> Tensor:
     """(K, 3, s, s) Σ (y − c − m b)², m = 1 − a, from the sums; ``drawn`` is (K, 4, s, s)."""
     c, m = drawn[:, :3], 1 - drawn[:, 3:]
     return yy + count * c.square() + m.square() * bb - 2 * c * y - 2 * m * by + 2 * c * m * b
