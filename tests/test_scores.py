@@ -11,10 +11,10 @@ import torch
 from mmdit.model.vocabulary import OBJECTS
 from mmdit.training.evaluate import BENCHMARK, UNSEEN, HeldOut
 from mmdit.training.scenes import SceneBatch, Scenes
-from mmdit.training.scores import right_object, score, summarise
+from mmdit.training.scores import DETAIL_SIDE, SMOOTH, detail, right_object, score, summarise
 
 PAINTING = ("recolour", "replace", "add", "bigger", "smaller")
-SAMPLES_OF_VERSION = {1: "32ee0a0cc456e243", 2: "2933d8a5d86ddcce"}
+SAMPLES_OF_VERSION = {1: "32ee0a0cc456e243", 2: "2933d8a5d86ddcce", 3: "0fef40ddb62fa63b"}
 """Version of the benchmark → digest of what is asked in the first batches of what it added."""
 
 
@@ -100,7 +100,29 @@ def test_what_the_benchmark_asks_changes_with_its_version_only(data_folder: Path
     further = digest_of(
         scenes for wording in ("train", "wordings") for scenes in held_out.worded(wording, further=True)
     )
-    assert SAMPLES_OF_VERSION[BENCHMARK] == further, "other samples: raise BENCHMARK and note the digest"
+    assert SAMPLES_OF_VERSION[2] == further, "other samples: raise BENCHMARK and note the digest"
+    digest = digest_of(held_out.at_full_size())
+    assert SAMPLES_OF_VERSION[BENCHMARK] == digest, "other samples: raise BENCHMARK and note the digest"
+
+
+def test_detail_is_the_share_of_what_the_truth_has(stream: Scenes) -> None:
+    scenes = stream.batch(3, 12, kinds=["remove"] * 12)
+    assert {None, 1.0} == set(detail(scenes, scenes.target))
+    smoother = torch.nn.functional.avg_pool2d(scenes.target, 3, 1, 1)
+    rough = [differs_from_mean(of) for of in (smoother, scenes.target)]
+    for index, share in enumerate(detail(scenes, smoother)):
+        where = scenes.masks[index, scenes.edited_slot[index]] > 0.5
+        found, wanted = (of[index][:, where].square().mean().sqrt().item() for of in rough)
+        assert (share is None) == (wanted < SMOOTH)
+        assert share is None or share == pytest.approx(found / wanted, rel=1e-3)
+
+
+def differs_from_mean(pictures: torch.Tensor) -> torch.Tensor:
+    """From the mean of the pixels around each, shifted over it one by one."""
+    margin, (height, width) = DETAIL_SIDE // 2, pictures.shape[-2:]
+    padded = torch.nn.functional.pad(pictures, (margin,) * 4, mode="replicate")
+    shifts = [(y, x) for y in range(DETAIL_SIDE) for x in range(DETAIL_SIDE)]
+    return pictures - sum(padded[..., y : y + height, x : x + width] for y, x in shifts) / len(shifts)
 
 
 def digest_of(batches: Iterable[SceneBatch]) -> str:

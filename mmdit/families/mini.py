@@ -25,6 +25,7 @@ from mmdit.families.strength import TextTokens, interpolate
 from mmdit.model import checkpoint
 from mmdit.model.drawing import Drawing
 from mmdit.model.edit_field import EditField, carry
+from mmdit.model.patchwork import Patchwork
 from mmdit.model.several import parts
 from mmdit.model.text import TextFeatures
 from mmdit.model.transformer import WORKING_SIZES
@@ -123,10 +124,17 @@ class MiniEditor:
         field, told = last.refined(working), ()
         if second is not None:
             field, told = self._with_borrowed(field, second)
-        edited = carry(field, working, source)
+        edited = self._at_full_size(field, working, source)
         maps = None if recorder is None else recorder.maps()
         told = (*told, *_warnings(text, source, edited), *_told_of_maps(text, maps))
         return FamilyOutput(images.to_image(edited), told, maps)
+
+    def _at_full_size(self, field: EditField, working: Tensor, source: Tensor) -> Tensor:
+        """The edit of ``working`` at the source's own size, with a patchwork behind objects where that is larger."""
+        left, hides = field.left()
+        larger = source.shape[2:].numel() > working.shape[2:].numel()
+        patchwork = Patchwork.behind(hides[0], working[0], self.inpainter) if larger and left.all() else None
+        return carry(field, working, source) if patchwork is None else field.covered(patchwork.over(source), source)
 
     def _seen(self, picture: Image.Image, working: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """A picture, (1, 3, height, width) in [−1, 1], at its own size and at the (width, height) that is worked at."""

@@ -16,7 +16,6 @@ from mmdit.families.mini_placing import Placing
 from mmdit.model.checkpoint import Models
 from mmdit.model.edit_field import EditField
 from mmdit.model.inpainting import Inpainter, without_object
-from mmdit.model.object_head import UNKNOWN
 from mmdit.model.overlay import Overlay
 from mmdit.model.sampling import Solver, sample
 from mmdit.model.self_ensemble import Estimate, ensemble
@@ -42,11 +41,9 @@ class LastStep:
     def refined(self, working: Tensor) -> EditField:
         """The edit of ``working``, from several views of it; beneath overlays, the picture without the object."""
         covered = torch.zeros(len(working), dtype=torch.bool, device=working.device)
-        left, hides = covered, working.new_zeros(len(working), 4, *working.shape[-2:])
         for overlay in self.field.overlays:
-            leaves = overlay.shown & (overlay.leaves != UNKNOWN)
-            covered, left = covered | overlay.shown, left | leaves
-            hides = torch.where(leaves[:, None, None, None], overlay.hides, hides)
+            covered = covered | overlay.shown
+        left, hides = self.field.left()
         field = ensemble(self.estimate, self.field, self.noisy, working, ~covered)
         if left.any():
             chosen = left.nonzero()[:, 0]

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mmdit.model.object_head import FoundObjects
+from mmdit.model.object_head import UNKNOWN, FoundObjects
 from mmdit.model.overlay import STRIP_ROWS, Overlay
 
 SURELY_UNCHANGED, LIKELY_CHANGED = 0.1, 0.2  # probabilities between which an edit fades in
@@ -64,6 +64,16 @@ class EditField:
             return self
         gate = math.prod(overlay.uncovered() for overlay in self.overlays)
         return replace(self, gain=self.gain * gate, offset=self.offset * gate, softness=self.softness * gate)
+
+    def left(self) -> tuple[Tensor, Tensor]:
+        """(B,) whether an object leaves its place, and (B, 4, height, width) what it hid, see `mmdit.model.hiding`."""
+        left = torch.zeros(len(self.offset), dtype=torch.bool, device=self.offset.device)
+        hides = self.offset.new_zeros(len(left), 4, *self.offset.shape[-2:])
+        for overlay in self.overlays:
+            leaves = overlay.shown & (overlay.leaves != UNKNOWN)
+            left = left | leaves
+            hides = torch.where(leaves[:, None, None, None], overlay.hides, hides)
+        return left, hides
 
     def part(self, rows: slice, columns: slice) -> "EditField":
         """A rectangle of the picture, without `change`, whose patches are not cut, and without overlays."""

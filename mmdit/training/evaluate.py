@@ -24,14 +24,15 @@ from mmdit.model.vocabulary import FURTHER_EDITS, KINDS, PHOTO_EDITS
 from mmdit.training import localisation, sheets
 from mmdit.training.photo_edits import photo_edit
 from mmdit.training.scenes import SceneBatch, Scenes
-from mmdit.training.scores import Scores, psnr, right_object, score, summarise
+from mmdit.training.scores import Scores, detail, psnr, right_object, score, summarise
 
 EXAMPLES = ASSETS / "examples"
-BENCHMARK = 2
+BENCHMARK = 3
 """Rises whenever the held-out samples or what is measured of them change: numbers of one version can be compared. The
-second has those of the first, and further edits.
+second has those of the first, and further edits; the third removals at full size, too.
 """
-FIRST_FURTHER = 100_000  # number of their first batch
+FIRST_FURTHER, FIRST_AT_FULL_SIZE = 100_000, 200_000  # numbers of their first batches
+FULL_SIZE = (288, 288)  # as large as the held-out photographs allow
 HELD_OUT_SEED = 4242
 REPEATS = 4  # samples of each kind in one batch
 UNSEEN = ("wordings", "figurative", "synonyms")
@@ -58,6 +59,11 @@ class HeldOut:
         kinds = [kind for kind in (FURTHER_EDITS if further else KINDS) for _ in range(REPEATS)]
         for number in range(self.batches):
             yield self.scenes.batch(number + FIRST_FURTHER * further, len(kinds), kinds=kinds, wording=wording)
+
+    def at_full_size(self) -> Iterator[SceneBatch]:
+        """Objects to be removed from pictures of `FULL_SIZE`."""
+        for number in range(FIRST_AT_FULL_SIZE, FIRST_AT_FULL_SIZE + self.batches):
+            yield self.scenes.batch(number, REPEATS, kinds=["remove"] * REPEATS, working_size=FULL_SIZE)
 
 
 def run(
@@ -112,6 +118,18 @@ def run_full_size(editor: MiniEditor, photographs: list[Tensor], steps: int) -> 
     return summary
 
 
+def run_removals_at_full_size(editor: MiniEditor, held_out: HeldOut, steps: int) -> dict[str, Any]:
+    """Objects removed from held-out photographs of `FULL_SIZE`, through the path that a user's edit takes."""
+    rows = []
+    for scenes in held_out.at_full_size():
+        pictures = [images.to_image(source[None]) for source in scenes.source]
+        calls = [editor.call(*asked, steps) for asked in zip(pictures, scenes.instructions, strict=True)]
+        output = torch.cat([images.to_tensor(editor.edit(call).image) for call in calls])
+        for row, rough in zip(score(scenes, output), detail(scenes, output), strict=True):
+            rows.append(row if rough is None else row | {"detail": rough})
+    return summarise({"remove": rows})["remove"]
+
+
 def _whole_photographs(held_out: HeldOut) -> list[Tensor]:
     """(3, height, width) uint8: the held-out wallpapers and the photographs among the examples."""
     examples = [images.load_image(EXAMPLES / name) for name in EXAMPLE_PHOTOGRAPHS]
@@ -144,6 +162,7 @@ def evaluate(model: str, data: Path, out: Path, steps: tuple[int, ...], per_kind
         },
         "unseen_further_edits": run(editor, held_out, "wordings", default, further=True),
         "full_size": run_full_size(editor, _whole_photographs(held_out), default),
+        "removals_at_full_size": run_removals_at_full_size(editor, held_out, default),
         "attention": localisation.localisation(editor, list(held_out)),
     }
     out.mkdir(parents=True, exist_ok=True)
@@ -185,6 +204,9 @@ def table(results: dict[str, Any]) -> str:
                 lines.append(f"{kind:16} {' '.join(cells)}{_bounds(row)}")
     lines.append("\nfull size, dB (worst)")
     lines += [f"{kind:16} {row['psnr']:6.1f} ({row['worst']:.1f})" for kind, row in results["full_size"].items()]
+    removed = results["removals_at_full_size"]
+    lines.append(f"removed at full size: error {removed['relative_error']:.3f}{_bounds(removed)}, "
+                 f"detail {_cell(removed.get('detail'), 0)} of the truth's")  # fmt: skip
     return "\n".join(lines) + "\n" + localisation.table(results["attention"])
 
 

@@ -18,6 +18,7 @@ from mmdit.training.plans import MAX_OBJECTS
 from mmdit.training.scenes import SceneBatch, Scenes
 
 TOUCHED = 0.08  # mean absolute change of another object, of the full range, from which on it was touched
+DETAIL_SIDE, SMOOTH = 9, 0.02  # pixels; detail of the full range of 2, below which nobody sees any
 RESAMPLES, CONFIDENCE = 1000, 0.95
 
 OF_OBJECTS = OBJECT_EDITS + FURTHER_OBJECT_EDITS
@@ -63,6 +64,27 @@ def score(scenes: SceneBatch, output: Tensor) -> list[Scores]:
             row["touched"] = float(touched)
         scores.append(row)
     return scores
+
+
+def detail(scenes: SceneBatch, output: Tensor) -> list[float | None]:
+    """How rough the place of a removed object is, over how rough it should be: root mean squares of what differs from
+    the mean of `DETAIL_SIDE` pixels around; None where it should be smooth.
+    """
+    places = torch.arange(len(scenes.kinds))
+    where = scenes.masks[places, scenes.edited_slot][:, None] > 0.5
+    found, wanted = (((_rough(of) * where).sum(dim=(1, 2, 3)) / where.sum(dim=(1, 2, 3))).sqrt()
+                     for of in (output, scenes.target))  # fmt: skip
+    return [
+        None if smooth else ratio
+        for smooth, ratio in zip((wanted < SMOOTH).tolist(), (found / wanted).tolist(), strict=True)
+    ]
+
+
+def _rough(picture: Tensor) -> Tensor:
+    """(B, 1, height, width) squared detail."""
+    margin = DETAIL_SIDE // 2
+    padded = functional.pad(picture, (margin,) * 4, mode="replicate")
+    return (picture - functional.avg_pool2d(padded, DETAIL_SIDE, 1)).square().mean(dim=1, keepdim=True)
 
 
 def _squared_error(a: Tensor, b: Tensor) -> Tensor:
