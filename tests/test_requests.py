@@ -9,11 +9,14 @@ from mmdit.model.reader import NEEDED, OPTIONAL, QUESTIONS
 from mmdit.model.text import normalise
 from mmdit.model.vocabulary import COLOURS, FURTHER_EDITS, OBJECT_EDITS, OBJECTS, PHOTO_EDITS, PLACES
 from mmdit.training.requests import (
+    AUTHOR_OF_THRESHOLD,
     CHANGES,
     FRAMES,
     HELD_OUT_AUTHOR,
     LAST_OF_BENCHMARK,
     PATTERN,
+    Filler,
+    _from_object_phrases,
     _from_properties,
     by_author,
     called,
@@ -21,6 +24,7 @@ from mmdit.training.requests import (
     further_request,
     further_requests,
     names_of,
+    object_phrases,
     object_requests,
     properties,
     requests,
@@ -174,6 +178,36 @@ def test_properties_are_of_one_kind_and_their_sentences_hold_nothing_held_out() 
         assert not any(phrase in sentence for phrase in HELD_OUT_PHRASES), sentence
         assert not any(text in sentence for text in held if len(text) > 3), sentence
     assert len(set(named)) > 0.9 * len(named)
+
+
+def test_object_phrases_have_their_slots_and_their_sentences_hold_nothing_held_out() -> None:
+    kinds = sorted(set(object_phrases()) - {PATTERN})
+    assert kinds == sorted((*OBJECT_EDITS, "move"))
+    unseen = {sentence for of in further_requests("wordings").values() for _, sentence in of}
+    draw = random.Random(0)
+    for kind in kinds:
+        for form, phrases in object_phrases()[kind].items():
+            own = SLOTS[kind].replace("x", "") if form in ("state", "fault") else SLOTS[kind]
+            for phrase in phrases:
+                assert set(own) <= set(re.findall(r"{(\w)}", phrase)) <= {*own, *("p" if kind == "add" else "")}, phrase
+                assert not any(text.replace("{w}", phrase) in unseen for text in object_phrases()[PATTERN][form])
+                assert phrase not in unseen
+    for form, sentences in object_phrases()[PATTERN].items():
+        holds_object = form in ("state", "fault")
+        assert all(sentence.count("{w}") == 1 and ("{x}" in sentence) == holds_object for sentence in sentences)
+    made = [_from_object_phrases(kind, Filler(draw, ("gadget",))) for kind in kinds for _ in range(400)]
+    for example in made:
+        assert all(dict(example.answers)[needed] or "gadget" in example.sentence for needed in NEEDED[example.kind])
+        assert not set(example.sentence.split()) & HELD_OUT_WORDS, example
+        assert not any(phrase in example.sentence for phrase in HELD_OUT_PHRASES), example
+    assert len(set(made)) > 0.98 * len(made)
+
+
+def test_nobody_learns_from_the_author_of_the_threshold() -> None:
+    own = {example.sentence for example in by_author(AUTHOR_OF_THRESHOLD, 0)}
+    assert len(own) > 400
+    learnt = {example.sentence for example in examples("", 0)}
+    assert len(own & learnt) < 0.02 * len(own)  # by chance, from other authors and templates
 
 
 def test_words_are_of_the_thing() -> None:

@@ -55,7 +55,8 @@ class Encoded:
         self.row = {sentence: row for row, sentence in enumerate(sorted(set(sentences), key=lambda of: (len(of), of)))}
         parts, lengths = [], []
         for start in range(0, len(self.row), ENCODED_TOGETHER):
-            states, mask = encoder.states(list(self.row)[start : start + ENCODED_TOGETHER])
+            with torch.autocast("cpu", torch.bfloat16):  # three times as fast, and kept in half precision anyway
+                states, mask = encoder.states(list(self.row)[start : start + ENCODED_TOGETHER])
             parts.append(states[mask].half())
             lengths.append(mask.sum(dim=1))
         self.states, self.lengths = torch.cat(parts), torch.cat(lengths)

@@ -2,9 +2,10 @@
 
 In: the training templates, and what authors wrote who had seen none of the held-out wordings: ``requests.tsv.gz``
 (author, kind, sentence) of whole pictures, ``object_requests.tsv.gz`` (author, kind, which, sentence with slots) of
-objects, ``words.tsv.gz`` (thing, word) of what things are called, ``states.tsv.gz`` (kind, side, form, phrase) of what
-a picture is ("from") and shall be ("to"), ``properties.tsv.gz`` (kind, form, phrase) of what it gains, loses or is, and
-("pattern", form, sentence) to say so. Out: `Example`s.
+objects, ``object_phrases.tsv.gz`` (kind, form, phrase with slots) of what is done to an object or said of it,
+``words.tsv.gz`` (thing, word) of what things are called, ``states.tsv.gz`` (kind, side, form, phrase) of what a picture
+is ("from") and shall be ("to"), ``properties.tsv.gz`` (kind, form, phrase) of what it gains, loses or is. In the last
+and in that of phrases, ("pattern", form, sentence) are sentences to say so. Out: `Example`s.
 """
 
 import gzip
@@ -24,14 +25,19 @@ from mmdit.training.wordings.nouns import COLOUR_SYNONYMS, PICTURE_NOUNS, PICTUR
 FOLDER = Path(__file__).parent / "wordings"
 PHOTO_TEMPLATES, OBJECT_TEMPLATES, FILLINGS, NONSENSE = 2500, 1800, 3, 9000
 """Examples of a kind made of training templates, times that an author's sentence is filled, what asks for nothing."""
-STATES, PROPERTIES = 500, 800
-"""Examples of a kind that name what the picture is and what it shall be, and that name what it gains, loses or is."""
+STATES, PROPERTIES, OBJECT_PHRASES = 500, 800, 2500
+"""Examples of a kind that name what the picture is and what it shall be, that name what it gains, loses or is, and that
+put a phrase of what is done to an object into a sentence."""
 PATTERN = "pattern"
+BARE = 0.3
+"""Share of phrases that are a sentence by themselves, of those that can be one."""
 OWN_NAME, FOREIGN = 0.3, 0.1
 """Shares of slots that are filled with the thing's own name, and with something that the editor does not know."""
 SELECT = "select-"
-HELD_OUT_AUTHOR, LAST_OF_BENCHMARK = "22", 36
-"""Whose sentences of `FURTHER_EDITS` are kept for the benchmark; the last author whose sentences it may use."""
+HELD_OUT_AUTHOR, LAST_OF_BENCHMARK, AUTHOR_OF_THRESHOLD = "22", 36, "58"
+"""Whose sentences of `FURTHER_EDITS` are kept for the benchmark; the last author whose sentences it may use; whose
+sentences are never learnt, but tell from which probability on answers count.
+"""
 CHANGES = {
     "n": (
         "turn {a} into {b}", "change {a} to {b}", "change {a} into {b}", "from {a} to {b}", "go from {a} to {b}",
@@ -83,6 +89,14 @@ class Example:
 def _table(name: str) -> list[list[str]]:
     text = gzip.decompress((FOLDER / f"{name}.tsv.gz").read_bytes()).decode()
     return [line.split("\t") for line in text.splitlines()]
+
+
+def _by_form(name: str) -> dict[str, dict[str, tuple[str, ...]]]:
+    """A table's first column → its second → the phrases of its third."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for kind, form, phrase in _table(name):
+        found.setdefault(kind, {}).setdefault(form, []).append(phrase)
+    return {kind: {form: tuple(phrases) for form, phrases in by.items()} for kind, by in found.items()}
 
 
 def requests() -> list[tuple[str, str, str]]:
@@ -252,10 +266,7 @@ def properties() -> dict[str, dict[str, tuple[str, ...]]]:
     The forms: gain, loss and gone are nouns of what there is more of after the edit, less of, and nothing of any more;
     wanted, unwanted and comparative are adjectives; verb stands with its object, {it}.
     """
-    found: dict[str, dict[str, list[str]]] = {}
-    for kind, form, phrase in _table("properties"):
-        found.setdefault(kind, {}).setdefault(form, []).append(phrase)
-    return {kind: {form: tuple(phrases) for form, phrases in by.items()} for kind, by in found.items()}
+    return _by_form("properties")
 
 
 def _from_properties(kind: str, draw: random.Random) -> Example:
@@ -266,8 +277,28 @@ def _from_properties(kind: str, draw: random.Random) -> Example:
     return _example(kind, normalise(sentence), {})
 
 
+@cache
+def object_phrases() -> dict[str, dict[str, tuple[str, ...]]]:
+    """Kind, or `PATTERN` → form → phrases with slots, or sentences with the gap {w} for one.
+
+    The forms: do is a command, noun what is wished for; state is what the object {x} of the sentence shall be, fault
+    what it is and shall not be.
+    """
+    return _by_form("object_phrases")
+
+
+def _from_object_phrases(kind: str, filler: Filler) -> Example:
+    draw, forms = filler.draw, object_phrases()[kind]
+    form = draw.choice(sorted(forms))
+    phrase = draw.choice(forms[form])
+    if form in ("state", "fault") or draw.random() > BARE:
+        phrase = draw.choice(object_phrases()[PATTERN][form]).replace("{w}", phrase)
+    return _from_author(kind, "-", phrase, filler)
+
+
 def _is_held_out(author: str, kind: str) -> bool:
-    return author == HELD_OUT_AUTHOR and (kind in FURTHER_EDITS or kind.startswith(SELECT))
+    of_benchmark = author == HELD_OUT_AUTHOR and (kind in FURTHER_EDITS or kind.startswith(SELECT))
+    return of_benchmark or author == AUTHOR_OF_THRESHOLD
 
 
 def examples(without: str, seed: int, known: tuple[str, ...] = FOREIGN_NOUNS) -> list[Example]:
@@ -290,6 +321,8 @@ def examples(without: str, seed: int, known: tuple[str, ...] = FOREIGN_NOUNS) ->
         found |= {_from_states(kind, draw) for _ in range(STATES)}
     for kind in sorted(set(properties()) - {PATTERN}):
         found |= {_from_properties(kind, draw) for _ in range(PROPERTIES)}
+    for kind in sorted(set(object_phrases()) - {PATTERN}):
+        found |= {_from_object_phrases(kind, Filler(draw, foreign)) for _ in range(OBJECT_PHRASES)}
     for author, kind, which, sentence in object_requests():
         if author == without or _is_held_out(author, kind):
             continue
