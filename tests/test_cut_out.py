@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 from mmdit import images
@@ -67,9 +68,47 @@ def test_a_copy_equals_a_loop_over_pixels(scale: float) -> None:
         y = centre[1] + (row + 0.5 - centre[1]) / scale
         x = centre[0] + (column + 0.5 - centre[0]) / scale
         share = at(alpha, y, x, "nothing")
-        colour = at(source[0].double().numpy(), y, x, "border")
-        expected = share * colour + (1 - share) * picture[0, :, row, column].double().numpy()
+        colour = at(alpha * source[0].double().numpy(), y, x, "nothing")
+        expected = colour + (1 - share) * picture[0, :, row, column].double().numpy()
         np.testing.assert_allclose(found[0, :, row, column].numpy(), expected, atol=2e-5)
+
+
+def test_a_copy_takes_nothing_of_the_old_background_along() -> None:
+    """Against Pillow, which puts the same object on either background."""
+    height, width, radius, (down, across) = 96, 128, 12, (36, 48)
+    y, x = torch.meshgrid(torch.arange(height) + 0.5, torch.arange(width) + 0.5, indexing="ij")
+    outline = 0.8 * (radius - ((x - 30) ** 2 + (y - 30) ** 2).sqrt())[None, None]  # an edge of several pixels
+
+    def pasted(background: Tensor) -> Tensor:
+        colour = torch.tensor([0.9, 0.2, 0.1])[:, None, None].expand(3, height, width)
+        levels = [(of * 255).round().byte() for of in (background, colour, outline[0].sigmoid())]
+        picture, over, mask = (Image.fromarray(of.movedim(0, -1).numpy().squeeze()) for of in levels)
+        picture.paste(over, (0, 0), mask)
+        return images.to_tensor(picture)
+
+    blue = torch.tensor([0.1, 0.3, 0.9])[:, None, None].expand(3, height, width)
+    stripes = ((x + y) // 8 % 2).expand(3, -1, -1)
+    before, after = torch.roll(stripes, (-down, -across), (1, 2)), (down, across)
+    wanted = torch.roll(pasted(before), after, (2, 3))
+    new_place = torch.roll(outline.sigmoid() > 0.01, after, (2, 3))
+    under = 2 * torch.where(new_place[0], stripes, blue)[None] - 1  # blue is what is behind at the old place
+    here = torch.tensor([[2 * 30 / width - 1, 2 * 30 / height - 1]])
+    there = here + 2 * torch.tensor([[across / width, down / height]])
+    edge = new_place & (torch.roll(outline.sigmoid(), after, (2, 3)) < 0.9)
+    off = []
+    for leaves in (3, -1):
+        copy = dataclasses.replace(one(outline, 1.0), leaves=torch.tensor([leaves]), centre=here, to=there)
+        difference = (copy.over(under, pasted(blue)) - wanted).abs()
+        off.append(difference[edge.expand_as(difference)].mean().item())
+    assert off[0] < 0.03
+    assert off[0] < 0.25 * off[1]
+
+
+def test_where_object_and_background_look_alike_the_outline_decides() -> None:
+    outline = disk(40, 48, (24, 20), 9).mul(0.2)
+    plain = torch.full((1, 3, 40, 48), 0.4)
+    copy = dataclasses.replace(one(outline, 1.0), leaves=torch.tensor([2]))
+    torch.testing.assert_close(copy.over(plain, plain), plain, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("scale", [0.5, 2.0])

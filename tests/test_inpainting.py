@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from mmdit.catalog import CATALOG
+from mmdit.model.continuation import biharmonic, pulled
 from mmdit.model.hiding import hidden
 from mmdit.model.inpainting import (
     INPAINTER_FILE,
@@ -14,8 +15,6 @@ from mmdit.model.inpainting import (
     SIDE,
     Inpainter,
     Window,
-    biharmonic,
-    pulled,
     without_object,
 )
 from mmdit.model.shifted import shifted

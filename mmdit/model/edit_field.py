@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mmdit.model.object_head import UNKNOWN, FoundObjects
-from mmdit.model.overlay import STRIP_ROWS, Overlay
+from mmdit.model.object_head import FoundObjects
+from mmdit.model.overlay import STRIP_ROWS, UNKNOWN, Overlay
 
 SURELY_UNCHANGED, LIKELY_CHANGED = 0.1, 0.2  # probabilities between which an edit fades in
 SURELY_CHANGED = 0.75  # probability that some patch changes, from which on objects are laid over it

@@ -20,7 +20,7 @@ from torch.nn import functional
 from mmdit.model.cut_out import CutOut, middle
 from mmdit.model.drawing import Drawing
 from mmdit.model.hiding import hidden
-from mmdit.model.overlay import Overlay, middles
+from mmdit.model.overlay import UNKNOWN, Overlay, middles
 from mmdit.model.registration import EXACT, FAR, NEAR, Sight, Square, compare, find, refined
 from mmdit.model.removal import Removal
 from mmdit.model.tint import Tint
@@ -36,7 +36,6 @@ SURE, POSSIBLE, CANDIDATES = 0.5, 0.02, 3
 ALIKE, WELL, SHAPED = 0.5, 0.9, 0.7
 """Share of a drawing's pixels that have the picture's colours from which it fits, and fits well; the overlap with the
 outline from which it does without."""
-UNKNOWN = -1
 STANDING = ("recolours", "removes", "resizes", "replaces")
 ASKED = (*STANDING, "adds")
 EDGE = 1e-4  # the probability of a pixel that surely belongs to no object, and of one that surely does is 1 − that

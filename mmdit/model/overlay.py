@@ -13,6 +13,7 @@ from torch.nn import functional
 
 GROWN = 5  # pixels of the working size; chosen among 1, 2, 3 and 5 on training samples
 STRIP_ROWS = 512  # rows drawn at a time, to bound memory
+UNKNOWN = -1  # the number of no object, and of one that is not known
 
 
 class Overlay(Protocol):
@@ -32,7 +33,7 @@ class Overlay(Protocol):
 
     @property
     def leaves(self) -> Tensor:
-        """(B,) the number of the object whose old place it leaves to be painted; −1 for none, or an unknown one."""
+        """(B,) the number of the object whose old place it leaves to be painted; `UNKNOWN` where it leaves none."""
 
     def over(self, picture: Tensor, source: Tensor) -> Tensor:
         """The picture with it on top, at any size; ``source`` is what is edited, at the same size."""

@@ -16,12 +16,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mmdit.model.inpainting import Inpainter, pulled
+from mmdit.model.continuation import pulled
+from mmdit.model.inpainting import Inpainter
 
-HALF = 4  # a patch is 2 · HALF + 1 working pixels wide
+HALF = 3  # a patch is 2 · HALF + 1 working pixels wide
 SIDE = 2 * HALF + 1
 TRACE, TRACE_GROWN = 0.02, 1  # the opacity from which on an object is visible, and working pixels around that
-OF_TONE, OF_ROUGHNESS = 2.0, 4.0  # what differences of these weigh against one of all pixels of a patch
+OF_TONE, OF_ROUGHNESS = 4.0, 8.0  # what differences of these weigh against one of all pixels of a patch
 PLAIN = 0.05  # added to how much a place continues, so that plain ones come to their turn
 NOBODY = -1
 
