@@ -18,7 +18,7 @@ TARGET = ROOT / "assets" / "screenshots"
 
 
 def main(folder: Path) -> None:
-    """One edit of an example, the attention of another, and two LoRAs compared on it."""
+    """An object removed from an example, the attention of another, and two LoRAs compared on it."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with tempfile.TemporaryDirectory() as outputs, sync_playwright() as driver:
@@ -29,7 +29,7 @@ def main(folder: Path) -> None:
             browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
             page = browser.new_page(viewport={"width": 1440, "height": 900})
             page.goto(f"http://127.0.0.1:{port}/?__theme=light")
-            edit_example(page, "coffee.jpg")
+            edit_example(page, "gravel.jpg")
             page.evaluate("scrollTo(0, 0)")
             page.screenshot(path=folder / "studio.png")
             page.close()

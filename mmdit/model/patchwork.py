@@ -87,8 +87,6 @@ class Patchwork:
         added, weights = source.new_zeros(1, 3, *size), source.new_zeros(1, 1, *size)
         for number, shift in enumerate(self.shifts):
             own = owner == number
-            if not own.any():
-                continue
             y, x = _reach(own, scale, source)
             down, across = (shift * scale).round().int().tolist()
             there = (y + down).clamp(0, source.shape[2] - 1), (x + across).clamp(0, source.shape[3] - 1)

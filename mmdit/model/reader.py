@@ -31,10 +31,10 @@ from mmdit.model.vocabulary import (
 READER_FILE = "reader.safetensors"
 LAYERS = (0, 2, 4, 6)
 """Of the encoder's hidden states, from the word table to the last."""
-SURE, SURE_OF_WHOLE = 0.85, 0.65
+SURE, SURE_OF_WHOLE = 0.8, 0.7
 """Probabilities from which every answer counts, and from which those of an edit of the whole picture do: in steps of
 .05 those at which of new training templates, and of authors' sentences with other words in their slots, about one in a
-thousand is misread.
+thousand is misread; and of what an author wrote about objects whose sentences nobody learnt from, one in a hundred.
 """
 NONE, OTHER = "", "other"
 QUESTIONS: dict[str, tuple[str, ...]] = {
