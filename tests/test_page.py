@@ -359,6 +359,9 @@ def test_bad_arguments_cost_one_line(studio: Studio, tmp_path: Path, arguments: 
     port = studio.address.rstrip("/").rpartition(":")[2]
     if arguments == ["--port", "taken"]:
         arguments, named = ["--port", port], port
+    if "--port" not in arguments:  # the usual one may be taken, which is said, too
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            arguments = [*arguments, "--port", str(free.getsockname()[1])]
     ended = subprocess.run(
         [sys.executable, "app.py", *arguments, "--outputs", str(tmp_path / "outputs")],
         cwd=REPOSITORY, capture_output=True, text=True, timeout=PATIENCE,
