@@ -102,16 +102,6 @@ def test_what_is_asked_is_told_whole(encoder: TextEncoder, instruction: str, exp
     assert read(encoder, [instruction]) == [expected]
 
 
-def test_what_is_unsure_is_read_again_in_words_that_the_lexicon_knows(encoder: TextEncoder) -> None:
-    """The lexicon takes "humongous" for "big"."""
-    asked = ["that car is humongous", "don't say that that car is humongous", "remove the cat", "humongous"]
-    assert encoder.lexicon.read(["humongous"]) == ["big"]
-    assert read(encoder, asked) == [Reading("smaller", "car"), None, Reading("remove", "cat"), None]
-    alone = TextEncoder(encoder.bert.config, encoder.pieces, reader=encoder.reader)
-    alone.bert.load_state_dict(encoder.bert.state_dict())
-    assert read(alone, asked) == [None, None, Reading("remove", "cat"), None]
-
-
 def test_a_reading_is_said_plainly() -> None:
     assert Reading("replace", "cat", "umbrella").plainly() == "replace the cat with an umbrella"
     assert Reading("add", new="star", place="top left").plainly() == "add a star at the top left"

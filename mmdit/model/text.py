@@ -172,29 +172,16 @@ class TextEncoder(nn.Module):
         return torch.stack([hidden[layer] for layer in LAYERS], dim=2), mask
 
     def _read(self, said: list[list[str]]) -> list[Reading | None]:
-        """What the reader says; where it is not sure, what it says of the words that the lexicon reads them as."""
-        found = self._sure(said, [self._named(words) for words in said])
-        if self.lexicon is None:
-            return found
-        unsure = (row for row, reading in enumerate(found) if reading is None)
-        others = {row: words for row in unsure if (words := self.lexicon.read(said[row])) != said[row]}
-        readings = self._sure([said[row] for row in others], list(others.values()))
-        for row, reading in zip(others, readings, strict=True):
-            found[row] = reading
-        return found
-
-    def _sure(self, said: list[list[str]], read: list[list[str]]) -> list[Reading | None]:
-        """What the reader says of instructions in other words; nothing of what is refused, nor of another tone of the
-        whole picture where an object is named, or another such edit.
+        """What the reader says; nothing of what is refused, nor of another tone of the whole picture where an object is
+        named, or another such edit.
         """
-        if not read:
-            return []
         things = frozenset() if self.lexicon is None else self.lexicon.things
-        found = self.reader.read(*self.states([" ".join(words) for words in read]))
+        texts = [" ".join(words) for words in said]
+        found = self.reader.read(*self.states([" ".join(self._named(words)) for words in said]))
         for row, (words, reading) in enumerate(zip(said, found, strict=True)):
-            text, of_tone = " ".join(words), reading is not None and reading.kind in PHOTO_EDITS
-            refused = text.startswith(REFUSALS)
-            if not words or refused or (of_tone and (things & set(words) or _names_another(text, reading.kind))):
+            of_tone = reading is not None and reading.kind in PHOTO_EDITS
+            refused = texts[row].startswith(REFUSALS)
+            if not words or refused or (of_tone and (things & set(words) or _names_another(texts[row], reading.kind))):
                 found[row] = None
         return found
 
