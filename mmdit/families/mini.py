@@ -20,7 +20,7 @@ from mmdit.attention.spec import EditTokens, RecordSpec
 from mmdit.families.family import EditCall, FamilyOutput, OnStep, Traits, check_call
 from mmdit.families.loading import load_errors
 from mmdit.families.mini_reference import UNNAMED, SecondPicture, borrow, instruction_for_first
-from mmdit.families.mini_sampling import sampled
+from mmdit.families.mini_sampling import LastStep, sampled
 from mmdit.families.strength import TextTokens, interpolate
 from mmdit.model import checkpoint
 from mmdit.model.drawing import Drawing
@@ -121,20 +121,22 @@ class MiniEditor:
                 amount=1.0 if call.strength is None else call.strength.value,
                 aside=nullcontext if recorder is None else recorder.paused,
             )  # fmt: skip
-        field, told = last.refined(working), ()
+        field, told = last.estimated(working), ()
         if second is not None:
             field, told = self._with_borrowed(field, second)
-        edited = self._at_full_size(field, working, source)
+        edited = self._at_full_size(last, field, working, source)
         maps = None if recorder is None else recorder.maps()
         told = (*told, *_warnings(text, source, edited), *_told_of_maps(text, maps))
         return FamilyOutput(images.to_image(edited), told, maps)
 
-    def _at_full_size(self, field: EditField, working: Tensor, source: Tensor) -> Tensor:
-        """The edit of ``working`` at the source's own size, with a patchwork behind objects where that is larger."""
-        left, hides = field.left()
+    def _at_full_size(self, last: LastStep, field: EditField, working: Tensor, source: Tensor) -> Tensor:
+        """An estimated edit at the source's own size, with a patchwork behind objects where that is larger."""
+        left, hides = field.vacated()
         larger = source.shape[2:].numel() > working.shape[2:].numel()
         patchwork = Patchwork.behind(hides[0], working[0], self.inpainter) if larger and left.all() else None
-        return carry(field, working, source) if patchwork is None else field.covered(patchwork.over(source), source)
+        if patchwork is None:
+            return carry(last.continued(field, working), working, source)
+        return field.covered(patchwork.over(source), source)
 
     def _seen(self, picture: Image.Image, working: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """A picture, (1, 3, height, width) in [−1, 1], at its own size and at the (width, height) that is worked at."""

@@ -40,11 +40,18 @@ class LastStep:
 
     def refined(self, working: Tensor) -> EditField:
         """The edit of ``working``, from several views of it; beneath overlays, the picture without the object."""
+        return self.continued(self.estimated(working), working)
+
+    def estimated(self, working: Tensor) -> EditField:
+        """The same before anything stands where objects were."""
         covered = torch.zeros(len(working), dtype=torch.bool, device=working.device)
         for overlay in self.field.overlays:
             covered = covered | overlay.shown
-        left, hides = self.field.left()
-        field = ensemble(self.estimate, self.field, self.noisy, working, ~covered)
+        return ensemble(self.estimate, self.field, self.noisy, working, ~covered)
+
+    def continued(self, field: EditField, working: Tensor) -> EditField:
+        """An estimated edit, with what stands behind objects that leave their places."""
+        left, hides = field.vacated()
         if left.any():
             chosen = left.nonzero()[:, 0]
             field = field.replaced(chosen, without_object(working[chosen], hides[chosen], self.inpainter))

@@ -65,15 +65,15 @@ class EditField:
         gate = math.prod(overlay.uncovered() for overlay in self.overlays)
         return replace(self, gain=self.gain * gate, offset=self.offset * gate, softness=self.softness * gate)
 
-    def left(self) -> tuple[Tensor, Tensor]:
+    def vacated(self) -> tuple[Tensor, Tensor]:
         """(B,) whether an object leaves its place, and (B, 4, height, width) what it hid, see `mmdit.model.hiding`."""
-        left = torch.zeros(len(self.offset), dtype=torch.bool, device=self.offset.device)
-        hides = self.offset.new_zeros(len(left), 4, *self.offset.shape[-2:])
+        vacated = torch.zeros(len(self.offset), dtype=torch.bool, device=self.offset.device)
+        hides = self.offset.new_zeros(len(vacated), 4, *self.offset.shape[-2:])
         for overlay in self.overlays:
             leaves = overlay.shown & (overlay.leaves != UNKNOWN)
-            left = left | leaves
+            vacated = vacated | leaves
             hides = torch.where(leaves[:, None, None, None], overlay.hides, hides)
-        return left, hides
+        return vacated, hides
 
     def part(self, rows: slice, columns: slice) -> "EditField":
         """A rectangle of the picture, without `change`, whose patches are not cut, and without overlays."""
