@@ -20,6 +20,7 @@ from mmdit import images
 from mmdit.attention.maps import AttentionMaps
 from mmdit.catalog import ModelEntry
 from mmdit.families.family import EditCall, Family, FamilyOutput, OnStep, Traits, steps_run
+from mmdit.families.strength import Strength
 from mmdit.finish import Guard, finish
 from mmdit.lora.inspect import LoraReport
 from mmdit.lora.presets import Presets
@@ -261,6 +262,10 @@ class Editor:
     def _literally(self, request: EditRequest) -> bool:
         return any(lora.weight for lora in request.loras) if request.literally is None else request.literally
 
+    def _strength(self, request: EditRequest) -> Strength | None:
+        own = request.strength
+        return None if own is None else replace(own, method=own.method or self.traits.strength_method)
+
     def _call(self, request: EditRequest) -> EditCall:
         """The request with pictures prepared and nothing left open."""
         pictures = [images.prepare(picture, f"picture {index + 1}") for index, picture in enumerate(request.images)]
@@ -278,7 +283,7 @@ class Editor:
             true_guidance=float((truth or 1.0) if request.true_guidance is None else request.true_guidance),
             denoise=self._denoise(request),
             shift=request.shift,
-            strength=request.strength,
+            strength=self._strength(request),
             record=request.record,
             reasoning=request.reasoning,
             literally=self._literally(request),

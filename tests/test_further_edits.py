@@ -69,7 +69,7 @@ def test_every_effect_is_among_them() -> None:
 
 def test_an_effect_has_a_strength_and_maps_of_the_words_that_were_typed(editor: Editor, picture: Image.Image) -> None:
     for value in (0.0, 0.5, 1.5):
-        strength = Strength("keep it as it is", value)
+        strength = Strength("keep it as it is", value, method="all")
         result = editor.edit(EditRequest([picture], "make it foggy", seed=1, strength=strength))
         assert difference(result.image, defined(picture, Reading("fog"), value)) <= 1
     recorded = editor.edit(EditRequest([picture], "make it foggy", seed=1, record=RecordSpec()))

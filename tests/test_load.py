@@ -219,6 +219,11 @@ def test_what_cannot_be_done_is_said(editor_of: Callable[[str], Editor], change:
         edit_strip(editor_of("flux_kontext"), request(**change), [9.0])
 
 
+def test_only_the_embedded_editor_mixes_edits(editor_of: Callable[[str], Editor]) -> None:
+    with pytest.raises(ValueError, match="'edits', which FluxKontextPipeline does not have; leave it out"):
+        editor_of("flux_kontext").edit(request(strength=Strength(NEUTRAL, 0.5, method="edits")))
+
+
 def test_a_preset_brings_steps_guidance_and_schedule(
     editor_of: Callable[[str], Editor], folder_of: Callable[[str], Path], tmp_path: Path
 ) -> None:

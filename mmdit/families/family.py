@@ -13,7 +13,7 @@ from torch import nn
 
 from mmdit.attention.maps import AttentionMaps
 from mmdit.attention.spec import RecordSpec
-from mmdit.families.strength import Strength
+from mmdit.families.strength import EDITS, Strength
 
 OnStep = Callable[[int, int, Image.Image], None]
 """Called after each step with the steps done, the steps that there are, and a preview; what it raises ends the edit."""
@@ -40,6 +40,7 @@ class Traits:
             `guidance` is only told to the model; None where `guidance` is the true one.
         reasons: whether the model can think about an instruction and look at its own results.
         redraws: whether the whole picture is painted anew, and may come back moved or tinted.
+        mixes_edits: whether strength can mix edits in place of texts; then it does so by default.
     """
 
     steps: int
@@ -52,6 +53,12 @@ class Traits:
     true_guidance: float | None = None
     reasons: bool = False
     redraws: bool = True
+    mixes_edits: bool = False
+
+    @property
+    def strength_method(self) -> str:
+        """The family's own method of `Strength`."""
+        return EDITS if self.mixes_edits else "all"
 
 
 class SpeedError(ValueError):
@@ -151,6 +158,8 @@ def check_call(call: EditCall, traits: Traits, name: str) -> None:
         raise ValueError(f"denoise is {call.denoise:g} but {name} edits from pure noise; leave it at 1")
     if call.shift is not None and not traits.takes_shift:
         raise ValueError(f"shift is {call.shift:g} but {name} has one noise schedule only; leave it out")
+    if call.strength is not None and call.strength.method == EDITS and not traits.mixes_edits:
+        raise ValueError(f"the method of strength is {EDITS!r}, which {name} does not have; leave it out")
     if call.reasoning and not traits.reasons:
         raise ValueError(f"reasoning is {call.reasoning!r} but {name} can't reason; leave it out")
 

@@ -6,7 +6,7 @@ The transformer works at about 128 × 128; the edit that it finds is carried to 
 import math
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -21,7 +21,8 @@ from mmdit.families.family import EditCall, FamilyOutput, OnStep, Traits, check_
 from mmdit.families.loading import load_errors
 from mmdit.families.mini_reference import UNNAMED, SecondPicture, borrow, instruction_for_first
 from mmdit.families.mini_sampling import LastStep, sampled
-from mmdit.families.strength import TextTokens, interpolate
+from mmdit.families.mini_strength import Weighed, mixed, times
+from mmdit.families.strength import EDITS, TextTokens, interpolate
 from mmdit.model import checkpoint
 from mmdit.model.drawing import Drawing
 from mmdit.model.edit_field import EditField, carry
@@ -33,6 +34,18 @@ from mmdit.model.transformer import WORKING_SIZES
 VISIBLE = 0.05  # change of a working pixel, of the full range, below which nobody sees it
 
 
+@dataclass(frozen=True)
+class _Made:
+    """What one text asks for: the edited picture, (1, 3, height, width) in [−1, 1], what it was made of, what is to be
+    said of it, and what the model looked at.
+    """
+
+    picture: Tensor
+    field: EditField
+    told: tuple[str, ...]
+    maps: AttentionMaps | None
+
+
 class MiniEditor:
     """One loaded embedded editor.
 
@@ -42,7 +55,7 @@ class MiniEditor:
     Raises ModelError: something is missing there, or damaged.
     """
 
-    traits = Traits(steps=1, guidance=1.0, takes_negative=False, takes_shift=False, redraws=False)
+    traits = Traits(steps=1, guidance=1.0, takes_negative=False, takes_shift=False, redraws=False, mixes_edits=True)
 
     def __init__(self, folder: str | Path, device: str = "cpu") -> None:
         self.device = device
@@ -78,7 +91,7 @@ class MiniEditor:
         An instruction that asks for several edits is followed one by one; the maps are those of the first.
         """
         check_call(call, self.traits, "the embedded editor")
-        whole = call.literally or call.strength is not None
+        whole = call.literally or (call.strength is not None and not _mixes(call))
         requests = [call.instruction] if whole else parts(call.instruction, self.text_encoder.lexicon)
         return self._one(call, on_step) if len(requests) == 1 else self._several(call, requests, on_step)
 
@@ -87,14 +100,10 @@ class MiniEditor:
         asked = ", then ".join(f"“{request}”" for request in requests)
         warnings, maps, image = [f"Made as {len(requests)} edits: {asked}."], None, call.pictures[0]
         for number, request in enumerate(requests):
-
-            def shown(done: int, steps: int, preview: Image.Image, before: int = number * call.steps) -> None:
-                if on_step is not None:
-                    on_step(before + done, steps * len(requests), preview)
-
             record = None if number else call.record
             pictures = (image, *call.pictures[1:])
-            output = self._one(replace(call, pictures=pictures, instruction=request, record=record), shown)
+            one = replace(call, pictures=pictures, instruction=request, record=record)
+            output = self._one(one, _part(on_step, number, len(requests)))
             image, maps = output.image, maps or output.maps
             warnings += [f"“{request}”: {warning}" for warning in output.warnings]
         if maps is not None:
@@ -103,6 +112,37 @@ class MiniEditor:
 
     def _one(self, call: EditCall, on_step: OnStep | None) -> FamilyOutput:
         """An instruction that asks for one edit."""
+        if _mixes(call):
+            return self._mixed(call, on_step)
+        made = self._made(call, on_step)
+        return FamilyOutput(images.to_image(made.picture), made.told, made.maps)
+
+    def _mixed(self, call: EditCall, on_step: OnStep | None) -> FamilyOutput:
+        """The edit of each text by itself, mixed; the maps are those of the instruction."""
+        targets = call.strength.targets(call.instruction)
+        count = 1 + sum(times(value) for _, value in targets)
+        number, edits, told, maps = 0, list[Weighed](), list[str](), None
+        for text, value in targets:
+            one = replace(call, instruction=text, strength=None, record=None if number else call.record)
+            made = self._made(one, _part(on_step, number, count), way=value or 1.0)
+            weighed, pictures = Weighed(value, made.field), [made.picture]
+            for again in range(1, weighed.times):
+                one = replace(one, pictures=(images.to_image(pictures[-1]), *call.pictures[1:]), record=None)
+                pictures.append(self._made(one, _part(on_step, number + again, count)).picture)
+            edits.append(replace(weighed, pictures=tuple(pictures)))
+            said = "" if text == call.instruction else f"“{text}”: "
+            told += [f"{said}{warning}" for warning in (*made.told, *weighed.told)]
+            number, maps = number + times(value), maps or made.maps
+        neutral = replace(call, instruction=call.strength.neutral, strength=None, record=None)
+        beside = self._made(neutral, _part(on_step, number, count)).picture
+        return FamilyOutput(images.to_image(mixed(beside, edits)), tuple(told), maps)
+
+    def _made(self, call: EditCall, on_step: OnStep | None, way: float = 1.0) -> _Made:
+        """What one text asks for.
+
+        Args:
+            way: see `Placing.placed`.
+        """
         source, working = self._seen(call.pictures[0], call.working)
         second = self._second(call) if len(call.pictures) == 2 else None
         if second is not None:
@@ -118,7 +158,7 @@ class MiniEditor:
             last = sampled(
                 self.models, working, text,
                 steps=call.steps, guidance=call.guidance, seeds=[call.seed], on_step=preview,
-                amount=1.0 if call.strength is None else call.strength.value,
+                amount=1.0 if call.strength is None else call.strength.value, way=way,
                 aside=nullcontext if recorder is None else recorder.paused,
             )  # fmt: skip
         field, told = last.estimated(working), ()
@@ -127,7 +167,7 @@ class MiniEditor:
         edited = self._at_full_size(last, field, working, source)
         maps = None if recorder is None else recorder.maps()
         told = (*told, *_warnings(text, source, edited), *_told_of_maps(text, maps))
-        return FamilyOutput(images.to_image(edited), told, maps)
+        return _Made(edited, field, told, maps)
 
     def _at_full_size(self, last: LastStep, field: EditField, working: Tensor, source: Tensor) -> Tensor:
         """An estimated edit at the source's own size, with a patchwork behind objects where that is larger."""
@@ -201,8 +241,8 @@ class MiniEditor:
             return TextTokens(encoded.features[0], encoded.ids[0], encoded.mask[0])
 
         targets = [(tokens(other), value) for other, value in call.strength.targets(call.instruction)]
-        mixed = interpolate(tokens(call.strength.neutral), targets, call.strength.method)
-        return replace(text, features=mixed[None])
+        features = interpolate(tokens(call.strength.neutral), targets, call.strength.text_method)
+        return replace(text, features=features[None])
 
     def _recorder(self, call: EditCall, text: TextFeatures, working: Tensor) -> Recorder:
         tokens = EditTokens(
@@ -220,6 +260,18 @@ class MiniEditor:
 def working_size(height: int, width: int) -> tuple[int, int]:
     """The trained size whose shape is nearest to the picture's."""
     return min(WORKING_SIZES, key=lambda size: abs(math.log(size[0] / size[1]) - math.log(height / width)))
+
+
+def _mixes(call: EditCall) -> bool:
+    """Whether edits are mixed, and not texts."""
+    return call.strength is not None and call.strength.method in (None, EDITS)
+
+
+def _part(on_step: OnStep | None, number: int, count: int) -> OnStep | None:
+    """Reports the steps of one of several runs as steps of all."""
+    if on_step is None:
+        return None
+    return lambda done, steps, preview: on_step(number * steps + done, count * steps, preview)
 
 
 def _told_of_maps(text: TextFeatures, maps: AttentionMaps | None) -> tuple[str, ...]:

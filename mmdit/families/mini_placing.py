@@ -14,6 +14,7 @@ from torch import Tensor
 
 from mmdit.model.arrangement import arranged, one_of_two
 from mmdit.model.checkpoint import Models
+from mmdit.model.cut_out import CutOut
 from mmdit.model.effect import Effect
 from mmdit.model.inpainting import without_object
 from mmdit.model.overlay import Overlay
@@ -39,11 +40,12 @@ class Placing:
     models: Models
     find: Find
 
-    def placed(self, found: tuple[Overlay, ...], amount: float) -> tuple[Overlay, ...]:
+    def placed(self, found: tuple[Overlay, ...], amount: float = 1.0, way: float = 1.0) -> tuple[Overlay, ...]:
         """What is laid over the pictures, from what was found in them.
 
         Args:
             amount: of effects, see `Effect`.
+            way: share of the way to another size or place, see `CutOut.by`.
         """
         readings, overlays = self.text.readings, found
         effect = Effect.of_readings(readings, self.working, amount)
@@ -51,7 +53,10 @@ class Placing:
             overlays = (*(overlay.where(~effect.shown) for overlay in overlays), effect)
         if overlays and any(reading is not None and reading.which for reading in readings):
             overlays = one_of_two(overlays, self._beside_hidden(overlays), readings)
-        return arranged(overlays, readings, self.working.shape[-2:], self._named)
+        overlays = arranged(overlays, readings, self.working.shape[-2:], self._named)
+        if way == 1:
+            return overlays
+        return tuple(overlay.by(way) if isinstance(overlay, CutOut) else overlay for overlay in overlays)
 
     def _beside_hidden(self, overlays: tuple[Overlay, ...]) -> tuple[Overlay, ...]:
         """What is found when the object that was found is hidden."""

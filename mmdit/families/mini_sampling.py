@@ -88,12 +88,13 @@ def sampled(
     solver: Solver = "dpm++2m",
     on_step: Callable[[int, Tensor], None] | None = None,
     amount: float = 1.0,
+    way: float = 1.0,
     aside: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> LastStep:
     """The sampler's run, of the one view; arguments as for `edit_field`.
 
     Args:
-        amount: see `Effect`.
+        amount, way: see `Placing.placed`.
         aside: gives the context in which the transformer is asked for more than the steps of the edit.
     """
     noise = torch.cat([
@@ -126,7 +127,8 @@ def sampled(
         texts = (text, *unconditional)
         field = seen(noisy, working, everything, texts, timestep, find_objects=not found)
         # What is laid over it follows from the source and the words, not from what was painted meanwhile.
-        field = replace(field, overlays=found[0].field.overlays if found else placing.placed(field.overlays, amount))
+        overlays = found[0].field.overlays if found else placing.placed(field.overlays, amount, way)
+        field = replace(field, overlays=overlays)
         found[:] = [LastStep(field, noisy, partial(seen, texts=texts, timestep=timestep), models.inpainter)]
         return field.beside_overlays().apply(working).clamp(-1, 1)
 

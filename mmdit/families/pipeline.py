@@ -243,7 +243,7 @@ class PipelineFamily(ABC):
 
         def mixed(name: str) -> Tensor:
             tokens = [(text.tokens(name), value) for text, value in texts]
-            return interpolate(neutral.tokens(name), tokens, strength.method)[None]
+            return interpolate(neutral.tokens(name), tokens, strength.text_method)[None]
 
         return {name: mixed(name) for name in target.tensors}
 

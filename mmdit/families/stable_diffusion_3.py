@@ -88,7 +88,7 @@ class StableDiffusion3(PipelineFamily):
         clip = self.pipeline.tokenizer_max_length
 
         def mixed(part: Callable[[EncodedText], TextTokens]) -> Tensor:
-            return interpolate(part(neutral), [(part(text), s) for text, s in texts], call.strength.method)
+            return interpolate(part(neutral), [(part(text), s) for text, s in texts], call.strength.text_method)
 
         slots = [mixed(partial(_slots, part)) for part in (slice(clip), slice(clip, None))]
         pooled = mixed(lambda text: text.tokens("pooled_prompt_embeds"))

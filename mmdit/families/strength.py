@@ -19,6 +19,8 @@ instruction's own embeddings:
 
 Blends are in the paper alone: its code names a `score_multi_all` and has none.
 
+The embedded editor can mix the edits themselves instead (`EDITS`, see `mini_strength.py`).
+
 Knows no text encoder and no pipeline. Axes: T text slots, C channels of an embedding.
 """
 
@@ -32,6 +34,8 @@ from torch import Tensor
 
 Method = Literal["all", "from_changed", "after_changed", "changed", "scaled"]
 METHODS: tuple[Method, ...] = get_args(Method)
+EDITS = "edits"
+"""The method that mixes no texts but what is made of each; of families with `Traits.mixes_edits`, whose own it is."""
 
 LOWEST, HIGHEST = -1.0, 3.0
 """-1 is the mirror image of the instruction at the neutral text. Up to about 1.5 PixelSmile exaggerates; its ComfyUI
@@ -48,13 +52,14 @@ class Strength:
         value: s of the instruction, -1 to 3: 0 is the neutral text, 1 the instruction, beyond 1 more than it says,
             below 0 its opposite.
         others: further instructions that are blended in, each with its own s.
-        method: which text slots take part.
+        method: which text slots take part, or `EDITS`; None for the family's own, which is "all" but for those that
+            mix edits.
     """
 
     neutral: str
     value: float = 1.0
     others: tuple[tuple[str, float], ...] = ()
-    method: Method = "all"
+    method: Method | Literal["edits"] | None = None
 
     def check(self) -> None:
         """Raises ValueError: an empty text, a number out of range or an unknown method, with the remedy."""
@@ -63,10 +68,15 @@ class Strength:
         for number, (text, value) in enumerate(self.others, start=1):
             _check_text(f"blended instruction {number}", text, "say what to do, or leave it out")
             _check_number(f"the strength of {text!r}", value)
-        if self.method not in METHODS:
-            raise ValueError(f"the method of strength is {self.method!r}; use one of {', '.join(METHODS)}")
+        if self.method not in (None, EDITS, *METHODS):
+            raise ValueError(f"the method of strength is {self.method!r}; use one of {', '.join((*METHODS, EDITS))}")
         if self.method == "scaled" and self.others:
             raise ValueError("the method of strength is 'scaled', which blends nothing; use 'all' to blend")
+
+    @property
+    def text_method(self) -> Method:
+        """How texts are mixed, where they are."""
+        return "all" if self.method in (None, EDITS) else self.method
 
     def targets(self, instruction: str) -> tuple[tuple[str, float], ...]:
         """(text, s) of every text to encode besides the neutral one, the instruction first."""

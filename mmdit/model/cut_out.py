@@ -68,6 +68,10 @@ class CutOut:
             done.append(picture[:, :, rows] * (1 - found[:, 3:]) + 2 * found[:, :3] - found[:, 3:])
         return torch.cat(done, dim=2)
 
+    def by(self, share: float) -> "CutOut":
+        """The same after a share of the way to its new size and place; beyond 1 farther, below 0 the other way."""
+        return replace(self, scale=self.scale**share, to=torch.lerp(self.centre, self.to, share))
+
     def uncovered(self) -> Tensor:
         """See `Overlay.uncovered`: where the object was."""
         return grown(self.outline, self.shown)
