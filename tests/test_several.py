@@ -1,6 +1,7 @@
 """Instructions that ask for several edits: where they are cut, and what becomes of the parts."""
 
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from mmdit.catalog import CATALOG
 from mmdit.editor import EditRequest
 from mmdit.load import load_editor
 from mmdit.model.lexicon import LEXICON_FILE, Lexicon
-from mmdit.model.several import parts
+from mmdit.model.several import in_order, parts
 from mmdit.model.vocabulary import COLOURS, OBJECT_EDITS, OBJECTS, PHOTO_EDITS, PLACES
 from mmdit.training.photo_edits import photo_edit
 from mmdit.training.requests import requests
@@ -67,6 +68,54 @@ def test_hardly_any_single_request_is_cut(lexicon: Lexicon) -> None:
                 )  # fmt: skip
     cut = [sentence for sentence in single if parts(sentence, lexicon) != [sentence]]
     assert len(cut) <= 0.001 * len(single), cut
+
+
+@pytest.mark.parametrize(
+    ("kinds", "expected"),
+    [
+        ("sepia remove", "remove sepia"),
+        ("sepia night move remove", "move remove sepia night"),
+        ("frame bigger", "frame bigger"),
+        ("sepia add smaller", "sepia add smaller"),
+        ("sepia recolour", "sepia recolour"),
+        ("remove sepia replace fog", "remove replace sepia fog"),
+        ("other sepia", "other sepia"),
+    ],
+)
+def test_objects_come_before_the_tone_that_would_hide_them(kinds: str, expected: str) -> None:
+    ordered = in_order([(f"{number}", kind) for number, kind in enumerate(kinds.split())])
+    assert [kind for _, kind in ordered] == expected.split()
+
+
+@pytest.fixture(scope="module")
+def gravel() -> Image.Image:
+    """A dog, an apple and a house on gravel."""
+    return Image.open(Path(__file__).parent.parent / "assets/examples/gravel.jpg").convert("RGB").resize((270, 360))
+
+
+@pytest.mark.parametrize("object_edit", ["remove the apple", "make the dog bigger", "move the apple to the top right"])
+@pytest.mark.parametrize("tone", ["invert it", "make it black and white"])
+def test_an_object_is_found_before_the_picture_is_toned(object_edit: str, tone: str, gravel: Image.Image) -> None:
+    editor = load_editor("mini", device="cpu")
+    first = editor.edit(EditRequest([gravel], object_edit, seed=1))
+    both = editor.edit(EditRequest([first.image], tone, seed=1))
+    found = editor.edit(EditRequest([gravel], f"{tone} and {object_edit}", seed=1))
+    assert found.image.tobytes() == both.image.tobytes()
+    assert f"Made as 2 edits: “{object_edit}”, then “{tone}”." in found.warnings
+
+
+def test_one_object_gets_a_colour_in_a_toned_picture(gravel: Image.Image) -> None:
+    editor = load_editor("mini", device="cpu")
+    toned = editor.edit(EditRequest([gravel], "make it black and white", seed=1)).image
+    found = editor.edit(EditRequest([gravel], "make it black and white and make the apple blue", seed=1)).image
+    pixels, before = (np.asarray(of, dtype=float) for of in (found, toned))
+    changed = np.abs(pixels - before).max(axis=2) > 40
+    rows, columns = changed.nonzero()
+    assert columns.max() < 95 and rows.min() > 40 and rows.max() < 135  # where the apple is
+    mean = pixels[changed].mean(axis=0)
+    assert mean[2] > 2 * mean[:2].max()
+    assert (np.abs(pixels - before).max(axis=2)[~changed] <= 40).all()
+    assert pixels[200:, :].tolist() == before[200:, :].tolist()
 
 
 def test_the_edits_are_those_that_one_would_make_one_by_one() -> None:

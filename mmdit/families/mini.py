@@ -27,8 +27,9 @@ from mmdit.model import checkpoint
 from mmdit.model.drawing import Drawing
 from mmdit.model.edit_field import EditField, carry
 from mmdit.model.patchwork import Patchwork
-from mmdit.model.several import parts
+from mmdit.model.several import OF_TONE, in_order, parts
 from mmdit.model.text import TextFeatures
+from mmdit.model.tint import Tint
 from mmdit.model.transformer import WORKING_SIZES
 
 VISIBLE = 0.05  # change of a working pixel, of the full range, below which nobody sees it
@@ -97,34 +98,42 @@ class MiniEditor:
 
     def _several(self, call: EditCall, requests: Sequence[str], on_step: OnStep | None) -> FamilyOutput:
         """One edit after the other, each of what the one before made."""
-        asked = ", then ".join(f"“{request}”" for request in requests)
-        warnings, maps, image = [f"Made as {len(requests)} edits: {asked}."], None, call.pictures[0]
-        for number, request in enumerate(requests):
-            record = None if number else call.record
-            pictures = (image, *call.pictures[1:])
+        readings = self.text_encoder.encode(list(requests), plainly=True).readings
+        kinds = ["" if reading is None else reading.kind for reading in readings]
+        ordered = in_order(list(zip(requests, kinds, strict=True)))
+        asked = ", then ".join(f"“{request}”" for request, _ in ordered)
+        warnings, maps, image = [f"Made as {len(ordered)} edits: {asked}."], None, call.pictures[0]
+        untoned = None  # what later objects are looked for in
+        for number, (request, kind) in enumerate(ordered):
+            pictures, record = (image, *call.pictures[1:]), None if number else call.record
             one = replace(call, pictures=pictures, instruction=request, record=record)
-            output = self._one(one, _part(on_step, number, len(requests)))
+            seen = untoned if kind == "recolour" else None
+            output = self._one(one, _part(on_step, number, len(ordered)), seen)
+            if kind in OF_TONE:
+                untoned = untoned or image
+            elif kind != "recolour":
+                untoned = None
             image, maps = output.image, maps or output.maps
             warnings += [f"“{request}”: {warning}" for warning in output.warnings]
         if maps is not None:
-            warnings.append(f"The maps are those of “{requests[0]}”.")
+            warnings.append(f"The maps are those of “{ordered[0][0]}”.")
         return FamilyOutput(image, tuple(warnings), maps)
 
-    def _one(self, call: EditCall, on_step: OnStep | None) -> FamilyOutput:
-        """An instruction that asks for one edit."""
+    def _one(self, call: EditCall, on_step: OnStep | None, seen: Image.Image | None = None) -> FamilyOutput:
+        """An instruction that asks for one edit; ``seen`` as in `_made`."""
         if _mixes(call):
-            return self._mixed(call, on_step)
-        made = self._made(call, on_step)
+            return self._mixed(call, on_step, seen)
+        made = self._made(call, on_step, seen)
         return FamilyOutput(images.to_image(made.picture), made.told, made.maps)
 
-    def _mixed(self, call: EditCall, on_step: OnStep | None) -> FamilyOutput:
+    def _mixed(self, call: EditCall, on_step: OnStep | None, seen: Image.Image | None) -> FamilyOutput:
         """The edit of each text by itself, mixed; the maps are those of the instruction."""
         targets = call.strength.targets(call.instruction)
         count = 1 + sum(times(value) for _, value in targets)
         number, edits, told, maps = 0, list[Weighed](), list[str](), None
         for text, value in targets:
             one = replace(call, instruction=text, strength=None, record=None if number else call.record)
-            made = self._made(one, _part(on_step, number, count), way=value or 1.0)
+            made = self._made(one, _part(on_step, number, count), seen, value or 1.0)
             weighed, pictures = Weighed(value, made.field), [made.picture]
             for again in range(1, weighed.times):
                 one = replace(one, pictures=(images.to_image(pictures[-1]), *call.pictures[1:]), record=None)
@@ -137,13 +146,15 @@ class MiniEditor:
         beside = self._made(neutral, _part(on_step, number, count)).picture
         return FamilyOutput(images.to_image(mixed(beside, edits)), tuple(told), maps)
 
-    def _made(self, call: EditCall, on_step: OnStep | None, way: float = 1.0) -> _Made:
+    def _made(self, call: EditCall, on_step: OnStep | None, seen: Image.Image | None = None, way: float = 1.0) -> _Made:
         """What one text asks for.
 
         Args:
+            seen: the same scene in its own colours, in which to look for an object that gets another one.
             way: see `Placing.placed`.
         """
         source, working = self._seen(call.pictures[0], call.working)
+        looked_at = working if seen is None else self._seen(seen, call.working)[1]
         second = self._second(call) if len(call.pictures) == 2 else None
         if second is not None:
             call = replace(call, instruction=self._for_first(call.instruction, second))
@@ -156,12 +167,14 @@ class MiniEditor:
         recorder = None if call.record is None else self._recorder(call, text, working)
         with nullcontext() if recorder is None else observing(self.transformer, recorder):
             last = sampled(
-                self.models, working, text,
+                self.models, looked_at, text,
                 steps=call.steps, guidance=call.guidance, seeds=[call.seed], on_step=preview,
                 amount=1.0 if call.strength is None else call.strength.value, way=way,
                 aside=nullcontext if recorder is None else recorder.paused,
             )  # fmt: skip
-        field, told = last.estimated(working), ()
+        field, told = last.estimated(looked_at), ()
+        if seen is not None and not any(isinstance(one, Tint) and one.shown.all() for one in field.overlays):
+            return self._made(call, on_step, way=way)
         if second is not None:
             field, told = self._with_borrowed(field, second)
         edited = self._at_full_size(last, field, working, source)

@@ -1,14 +1,17 @@
 """An instruction that asks for several edits, as one instruction for each: "remove the dog and make it sepia".
 
-In: the words as they were typed. Out: the parts, in their order. An instruction is only cut where both sides plainly
-ask for an edit by themselves, so that "black and white" and "delete the cat and put a dog there" stay whole.
+In: the words as they were typed. Out: the parts, and in which order to make them. An instruction is only cut where both
+sides plainly ask for an edit by themselves, so that "black and white" and "delete the cat and put a dog there" stay
+whole.
 """
 
 import re
+from collections.abc import Sequence
 
 from mmdit.model.lexicon import DETERMINERS, Lexicon
 from mmdit.model.reader import PLAIN_WORDS, is_plain
 from mmdit.model.text import normalise
+from mmdit.model.vocabulary import PHOTO_EDITS
 
 CUT = re.compile(r"\s*(?:[.,;]\s*|\b)(?:and then|and also|and|then|also)\b\s*|\s*[.,;]\s+", re.IGNORECASE)
 """What may stand between two requests."""
@@ -20,6 +23,10 @@ NEGATIONS = frozenset(("not", "no", "never", "without", "don't"))
 PLACES = frozenset(("top", "bottom", "left", "right", "corner", "center", "centre", "middle", "upper", "lower"))
 OPPOSITES = ({"brighter", "darker"}, {"warmer", "cooler"})
 """Asked for together, they mean something else, such as contrast."""
+OF_TONE = (*PHOTO_EDITS, "fog", "sunset", "vignette", "parts")
+"""Edits after which everything stands where it stood, but an object may not be known any more."""
+OF_PLACE = ("remove", "replace", "bigger", "smaller", "move")
+"""Edits of an object that come to the same before one of tone and after it."""
 
 
 def parts(instruction: str, lexicon: Lexicon | None) -> list[str]:
@@ -37,6 +44,17 @@ def parts(instruction: str, lexicon: Lexicon | None) -> list[str]:
     if not _asks(found[-1], things, len(found) == 1) or any(pair <= kinds for pair in OPPOSITES):
         return [instruction]
     return found
+
+
+def in_order(requests: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """(request, kind) in the order in which to make them: an object is found in the picture before it is toned."""
+    ordered = list[tuple[str, str]]()
+    for request, kind in requests:
+        place = len(ordered)
+        while kind in OF_PLACE and place and ordered[place - 1][1] in OF_TONE:
+            place -= 1
+        ordered.insert(place, (request, kind))
+    return ordered
 
 
 def _asks(text: str, things: frozenset[str], first: bool) -> bool:
