@@ -24,7 +24,7 @@ from transformers import BertConfig, BertModel
 
 from mmdit.model import eight_bits
 from mmdit.model.lexicon import LEXICON_FILE, Lexicon
-from mmdit.model.reader import ASKING, LAYERS, PLAIN_WORDS, READER_FILE, Reader, Reading
+from mmdit.model.reader import ASKING, LAYERS, OTHER, PLAIN_WORDS, READER_FILE, Reader, Reading
 from mmdit.model.vocabulary import COLOURS, OBJECTS, PHOTO_EDITS
 
 REFUSALS = ("don't ", "do not ", "please don't ", "please do not ", "never ")
@@ -172,15 +172,17 @@ class TextEncoder(nn.Module):
         return torch.stack([hidden[layer] for layer in LAYERS], dim=2), mask
 
     def _read(self, said: list[list[str]]) -> list[Reading | None]:
-        """What the reader says; nothing of what is refused, nor of another tone of the whole picture where an object is
-        named, or another such edit.
+        """What the reader says; nothing of an edit that is refused, nor of another tone of the whole picture where an
+        object is named, or another such edit.
         """
         things = frozenset() if self.lexicon is None else self.lexicon.things
-        texts = [" ".join(words) for words in said]
-        found = self.reader.read(*self.states([" ".join(self._named(words)) for words in said]))
+        texts, named = [" ".join(words) for words in said], [self._named(words) for words in said]
+        found = self.reader.read(
+            *self.states([" ".join(words) for words in named]), [bool(things & set(words)) for words in named]
+        )
         for row, (words, reading) in enumerate(zip(said, found, strict=True)):
             of_tone = reading is not None and reading.kind in PHOTO_EDITS
-            refused = texts[row].startswith(REFUSALS)
+            refused = texts[row].startswith(REFUSALS) and reading is not None and reading.kind != OTHER
             if not words or refused or (of_tone and (things & set(words) or _names_another(texts[row], reading.kind))):
                 found[row] = None
         return found
