@@ -36,7 +36,7 @@ def outline(*places: tuple[slice, slice]) -> Tensor:
 
 def tint(place: tuple[slice, slice], shown: bool = True) -> Tint:
     here = outline(place)[None, None]
-    return Tint(torch.tensor([shown]), here, hidden(here.sigmoid()), torch.ones(1, 3))
+    return Tint(torch.tensor([shown]), here, hidden(here.sigmoid()), torch.ones(1, 3), torch.tensor([0]))
 
 
 @pytest.mark.parametrize(

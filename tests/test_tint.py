@@ -15,7 +15,7 @@ def draw(*shape: int, seed: int = 0) -> torch.Tensor:
 
 
 def tinted_by(shown: Tensor, outline: Tensor, colour: Tensor) -> Tint:
-    return Tint(shown, outline, hidden(outline.sigmoid()), colour)
+    return Tint(shown, outline, hidden(outline.sigmoid()), colour, torch.zeros_like(shown, dtype=torch.long))
 
 
 def test_a_tint_equals_a_loop_over_pixels() -> None:

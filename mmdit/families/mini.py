@@ -22,6 +22,7 @@ from mmdit.families.loading import load_errors
 from mmdit.families.mini_reference import UNNAMED, SecondPicture, borrow, instruction_for_first
 from mmdit.families.mini_sampling import LastStep, sampled
 from mmdit.families.mini_strength import Weighed, mixed, times
+from mmdit.families.mini_told import told_of
 from mmdit.families.strength import EDITS, TextTokens, interpolate
 from mmdit.model import checkpoint
 from mmdit.model.drawing import Drawing
@@ -31,8 +32,6 @@ from mmdit.model.several import OF_TONE, in_order, parts
 from mmdit.model.text import TextFeatures
 from mmdit.model.tint import Tint
 from mmdit.model.transformer import WORKING_SIZES
-
-VISIBLE = 0.05  # change of a working pixel, of the full range, below which nobody sees it
 
 
 @dataclass(frozen=True)
@@ -172,15 +171,16 @@ class MiniEditor:
                 amount=1.0 if call.strength is None else call.strength.value, way=way,
                 aside=nullcontext if recorder is None else recorder.paused,
             )  # fmt: skip
-        field, told = last.estimated(looked_at), ()
+        field, of_second = last.estimated(looked_at), ()
         if seen is not None and not any(isinstance(one, Tint) and one.shown.all() for one in field.overlays):
             return self._made(call, on_step, way=way)
         if second is not None:
-            field, told = self._with_borrowed(field, second)
+            field, of_second = self._with_borrowed(field, second)
         edited = self._at_full_size(last, field, working, source)
         maps = None if recorder is None else recorder.maps()
-        told = (*told, *_warnings(text, source, edited), *_told_of_maps(text, maps))
-        return _Made(edited, field, told, maps)
+        after = images.resize(edited, *working.shape[-2:])
+        told = told_of(text, field, self._known, working, after, was_read=not call.literally, has_maps=maps is not None)
+        return _Made(edited, field, (*of_second, *told), maps)
 
     def _at_full_size(self, last: LastStep, field: EditField, working: Tensor, source: Tensor) -> Tensor:
         """An estimated edit at the source's own size, with a patchwork behind objects where that is larger."""
@@ -285,26 +285,3 @@ def _part(on_step: OnStep | None, number: int, count: int) -> OnStep | None:
     if on_step is None:
         return None
     return lambda done, steps, preview: on_step(number * steps + done, count * steps, preview)
-
-
-def _told_of_maps(text: TextFeatures, maps: AttentionMaps | None) -> tuple[str, ...]:
-    """That the maps are of other words than those that were read."""
-    reading = text.readings[0]
-    if maps is None or reading is None or reading.plainly() in ("", reading.said()):
-        return ()
-    return (f"The maps are of what the model was asked with: “{reading.plainly()}”.",)
-
-
-def _warnings(text: TextFeatures, source: Tensor, edited: Tensor) -> tuple[str, ...]:
-    warnings = []
-    if text.truncated[0]:
-        warnings.append(f"Only the start of the instruction was read; left out: “{' '.join(text.truncated[0])}”.")
-    if text.read_as[0]:
-        read = ", ".join(f"“{word}” as “{other}”" for word, other in text.read_as[0])
-        warnings.append(f"Read {read}.")
-    change = images.resize((source - edited).abs() / 2, *working_size(*source.shape[-2:]))
-    if change.mean(dim=1).max().item() < VISIBLE:
-        warnings.append(
-            "The picture was left alone: the instruction was not understood, or what it names is not there."
-        )
-    return tuple(warnings)

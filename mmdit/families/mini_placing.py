@@ -1,5 +1,5 @@
 """What is laid over a picture once the instruction's reading has its say: which of two objects is meant, where a moved
-one goes, what stands beside another, and effects of the whole picture.
+one goes, what stands beside another, effects of the whole picture, and what stays as it is.
 
 In: what the object head found. Out: overlays. Looks again at the picture where more must be known.
 
@@ -17,7 +17,9 @@ from mmdit.model.checkpoint import Models
 from mmdit.model.cut_out import CutOut
 from mmdit.model.effect import Effect
 from mmdit.model.inpainting import without_object
+from mmdit.model.left_alone import LeftAlone
 from mmdit.model.overlay import Overlay
+from mmdit.model.reader import NEEDED, OTHER, Reading
 from mmdit.model.removal import Removal
 from mmdit.model.text import TextFeatures
 
@@ -54,9 +56,21 @@ class Placing:
         if overlays and any(reading is not None and reading.which for reading in readings):
             overlays = one_of_two(overlays, self._beside_hidden(overlays), readings)
         overlays = arranged(overlays, readings, self.working.shape[-2:], self._named)
-        if way == 1:
-            return overlays
-        return tuple(overlay.by(way) if isinstance(overlay, CutOut) else overlay for overlay in overlays)
+        if way != 1:
+            overlays = tuple(overlay.by(way) if isinstance(overlay, CutOut) else overlay for overlay in overlays)
+        return (*overlays, self._left_alone(overlays))
+
+    def _left_alone(self, overlays: tuple[Overlay, ...]) -> LeftAlone:
+        """The pictures of which nothing is asked, or something of an object that is not found there.
+
+        What the transformer paints of an object that its head does not find is hardly ever right.
+        """
+        stays = torch.tensor(
+            [_stays_unless_found(reading) for reading in self.text.readings], device=self.working.device
+        )
+        for overlay in overlays:
+            stays = stays & ~overlay.shown
+        return LeftAlone(stays, tuple(self.working.shape[-2:]))
 
     def _beside_hidden(self, overlays: tuple[Overlay, ...]) -> tuple[Overlay, ...]:
         """What is found when the object that was found is hidden."""
@@ -71,3 +85,7 @@ class Placing:
         said = self.models.text_encoder.encode([f"remove the {name}" for name in names]).to(self.working.device)
         found = self.find(chosen, self.working[chosen], said)
         return next((overlay for overlay in found if isinstance(overlay, Removal)), None)
+
+
+def _stays_unless_found(reading: Reading | None) -> bool:
+    return reading is not None and (reading.kind == OTHER or "name" in NEEDED.get(reading.kind, ()))

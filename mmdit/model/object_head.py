@@ -93,7 +93,7 @@ class FoundObjects:
             squares[index] = self._free_square(index, height, width, patch_size)
             outline[index] = -torch.inf  # it takes nothing's place
         return (
-            Tint(asked["recolours"] & known, outline, hides, self.colour),
+            Tint(asked["recolours"] & known, outline, hides, self.colour, named),
             Removal(asked["removes"] & known, outline, hides, named, centre, half),
             CutOut(asked["resizes"] & known, outline, hides, self.scale, centre, centre, named),
             self._drawing(asked["adds"] | asked["replaces"] & known, squares, outline, hides, textures, named),

@@ -38,8 +38,12 @@ of .5, .6, .7 and .8 at which most requests about objects came out right over tr
 sentences nobody learnt from: of what is not read the transformer makes something. At the second, in steps of .05, about
 one in a thousand of new training templates is misread.
 """
-NAMED = 0.2
-"""Probability of a name from which it counts: the picture will tell whether such an object is there."""
+LEAST = {"name": 0.2, "new": 0.7}
+"""Of what an edit needs: the probability, among the known ones, of an object from which it counts. Whether the picture
+holds the one that is edited will be seen; the new one is drawn.
+"""
+OF_PICTURE = 0.1
+"""Probability that an edit of the whole picture is asked, from which it may be."""
 NONE, OTHER = "", "other"
 QUESTIONS: dict[str, tuple[str, ...]] = {
     "kind": (*PHOTO_EDITS, *EFFECTS, *OBJECT_EDITS, *ARRANGEMENTS, OTHER),
@@ -61,8 +65,6 @@ NEEDED: dict[str, tuple[str, ...]] = {
     "bigger": ("name",), "smaller": ("name",), "move": ("name", "place"), "parts": ("part", "colour"),
 }  # fmt: skip
 """Kind → what else must be said for the edit to be made."""
-THINGS = ("name", "new")
-"""Questions of `NEEDED` that ask for an object."""
 OPTIONAL: dict[str, tuple[str, ...]] = {
     "recolour": ("which",), "remove": ("which",), "bigger": ("which",), "smaller": ("which",),
     "add": ("place", "beside", "name"), "frame": ("colour",),
@@ -236,41 +238,47 @@ class Reader(nn.Module):
         """Per instruction what it asks for, which may be nothing (`OTHER`); None where nothing is sure.
 
         Args:
-            of_objects: whether each names an object for sure. Where it does not, and its likeliest edit is none of an
-                object, it is never sure that nothing is asked.
+            of_objects: whether each names an object for sure. Where it does not, and may be about the whole picture,
+                it is never sure that nothing is asked.
         """
         answers = [of.softmax(dim=-1) for of in by_question(self(states, mask))]
-        edits = answers[0].clone()
-        edits[:, KINDS.index(OTHER)] = 0
+        whole = answers[0][:, [KINDS.index(kind) for kind in PLAIN_WORDS]].sum(dim=1)
         found = []
-        for row, kind in enumerate(edits.argmax(dim=1).tolist()):
-            about_object = KINDS[kind] not in PLAIN_WORDS or (of_objects is not None and of_objects[row])
-            told = {question: of[row].max(dim=0) for question, of in zip(QUESTIONS, answers, strict=True)}
-            likeliest = {question: (QUESTIONS[question][of.indices], of.values.item()) for question, of in told.items()}
-            found.append(_reading(likeliest, about_object))
+        for row, of_picture in enumerate(whole.tolist()):
+            about_object = of_picture < OF_PICTURE or (of_objects is not None and of_objects[row])
+            found.append(_reading(dict(zip(QUESTIONS, (of[row] for of in answers), strict=True)), about_object))
         return found
 
 
-def _reading(answers: dict[str, tuple[str, float]], about_object: bool) -> Reading | None:
-    """What is asked for, from each question's answer and its probability."""
-    kind, probability = answers["kind"]
+def _reading(answers: dict[str, Tensor], about_object: bool) -> Reading | None:
+    """What is asked for, from the probabilities of each question's possible answers."""
+    kind, probability = _likeliest(answers, "kind")
     if kind == OTHER:
         return Reading(OTHER) if about_object else None
     sure = SURE_OF_WHOLE if kind in PLAIN_WORDS else SURE
     if probability < sure:
         return None
-    needed = NEEDED.get(kind, ())
-    things = [question for question in needed if question in THINGS]
-    for question in things:
-        thing, probability = answers[question]
-        if not thing or probability < (NAMED if question == "name" else sure):
-            return Reading(OTHER)  # what it is about is not known
-    asked = (*needed, *OPTIONAL.get(kind, ()))
-    unsure = any(answers[question][1] < sure for question in asked if question not in things)
-    if unsure or not all(answers[question][0] for question in needed):
-        return None
-    reading = Reading(kind, **{question: answers[question][0] for question in asked})
+    said = {}
+    for question in NEEDED.get(kind, ()):
+        said[question], probability = _likeliest(answers, question, but_none=question in LEAST)
+        if question in LEAST and probability < LEAST[question]:
+            return Reading(OTHER) if about_object else None  # what it is about is not known
+        if not said[question] or probability < LEAST.get(question, sure):
+            return None
+    for question in OPTIONAL.get(kind, ()):
+        said[question], probability = _likeliest(answers, question)
+        if probability < sure:
+            return None
+    reading = Reading(kind, **said)
     return reading if reading.is_possible else None
+
+
+def _likeliest(answers: dict[str, Tensor], question: str, but_none: bool = False) -> tuple[str, float]:
+    """The likeliest answer and its probability; of those that say something, if ``but_none``."""
+    probabilities = answers[question]
+    if but_none:
+        probabilities = torch.cat([probabilities.new_zeros(1), probabilities[1:] / probabilities[1:].sum()])
+    return QUESTIONS[question][probabilities.argmax()], probabilities.max().item()
 
 
 def by_question(logits: Tensor) -> tuple[Tensor, ...]:

@@ -22,12 +22,14 @@ class Tint:
         outline: (B, 1, height, width) logit that a pixel of the source belongs to it.
         hides: (B, 4, height, width) what the object hides, see `mmdit.model.hiding`.
         colour: (B, 3) in [0, 1].
+        thing: (B,) the number of the object.
     """
 
     shown: Tensor
     outline: Tensor
     hides: Tensor
     colour: Tensor
+    thing: Tensor
 
     @property
     def leaves(self) -> Tensor:
@@ -56,7 +58,8 @@ class Tint:
 
     def of(self, chosen: Tensor) -> "Tint":
         """See `Overlay.of`."""
-        return Tint(self.shown[chosen], self.outline[chosen], self.hides[chosen], self.colour[chosen])
+        whole = (self.shown, self.outline, self.hides, self.colour, self.thing)
+        return Tint(*(part[chosen] for part in whole))
 
 
 def luma(picture: Tensor) -> Tensor:

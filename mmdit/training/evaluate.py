@@ -8,8 +8,10 @@ Everything held out follows from fixed seeds, so two runs on one machine agree. 
 
 import json
 import platform
+import random
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,21 +22,25 @@ from mmdit import images
 from mmdit.catalog import ASSETS, CATALOG
 from mmdit.families.mini import MiniEditor
 from mmdit.families.mini_sampling import edit_field
-from mmdit.model.vocabulary import FURTHER_EDITS, KINDS, PHOTO_EDITS
+from mmdit.families.mini_told import is_visible
+from mmdit.model.vocabulary import COLOURS, FURTHER_EDITS, KINDS, PHOTO_EDITS
 from mmdit.training import localisation, sheets
 from mmdit.training.photo_edits import photo_edit
 from mmdit.training.scenes import SceneBatch, Scenes
 from mmdit.training.scores import Scores, detail, psnr, right_object, score, summarise
+from mmdit.training.wordings.left_alone import MENTIONS, REQUESTS, THINGS
 
 EXAMPLES = ASSETS / "examples"
-BENCHMARK = 3
+BENCHMARK = 4
 """Rises whenever the held-out samples or what is measured of them change: numbers of one version can be compared. The
-second has those of the first, and further edits; the third removals at full size, too.
+second has those of the first, and further edits; the third removals at full size, too; the fourth what is said of an
+object, or asked of an unknown thing.
 """
-FIRST_FURTHER, FIRST_AT_FULL_SIZE = 100_000, 200_000  # numbers of their first batches
+FIRST_FURTHER, FIRST_AT_FULL_SIZE, FIRST_LEFT_ALONE = 100_000, 200_000, 300_000  # numbers of their first batches
 FULL_SIZE = (288, 288)  # as large as the held-out photographs allow
 HELD_OUT_SEED = 4242
 REPEATS = 4  # samples of each kind in one batch
+LEFT_ALONE = 16  # samples of one batch of what is to be left alone
 UNSEEN = ("wordings", "figurative", "synonyms")
 EXAMPLE_PHOTOGRAPHS = ("coffee.jpg", "chelsea.jpg", "launch.jpg")  # of assets/examples; training never saw them
 RESIZABLE = tuple(kind for kind in PHOTO_EDITS if kind != "blur")  # blur is defined at the working size only
@@ -64,6 +70,23 @@ class HeldOut:
         """Objects to be removed from pictures of `FULL_SIZE`."""
         for number in range(FIRST_AT_FULL_SIZE, FIRST_AT_FULL_SIZE + self.batches):
             yield self.scenes.batch(number, REPEATS, kinds=["remove"] * REPEATS, working_size=FULL_SIZE)
+
+    def left_alone(self) -> Iterator[SceneBatch]:
+        """One scene for each instruction of `wordings.left_alone`, of up to four times as many as there are samples of
+        a kind: what is said of an object that is there, and what is asked of a thing that is unknown.
+        """
+        draw, number = random.Random(HELD_OUT_SEED), FIRST_LEFT_ALONE
+        for kind, sentences in (("mention", MENTIONS), ("unknown thing", THINGS)):
+            for start in range(0, min(len(sentences), 4 * REPEATS * self.batches), LEFT_ALONE):
+                said = sentences[start : start + LEFT_ALONE]
+                scenes = self.scenes.batch(number, len(said), kinds=["remove"] * len(said))
+                asked = said if kind == "mention" else [draw.choice(REQUESTS).replace("{f}", thing) for thing in said]
+                instructions = [
+                    sentence.format(x=name, c=draw.choice(list(COLOURS)))
+                    for sentence, name in zip(asked, scenes.names, strict=True)
+                ]
+                yield replace(scenes, kinds=[kind] * len(said), instructions=instructions, target=scenes.source)
+                number += 1
 
 
 def run(
@@ -130,6 +153,16 @@ def run_removals_at_full_size(editor: MiniEditor, held_out: HeldOut, steps: int)
     return summarise({"remove": rows})["remove"]
 
 
+def run_left_alone(editor: MiniEditor, held_out: HeldOut, steps: int) -> dict[str, dict[str, Any]]:
+    """What becomes of pictures of which nothing is asked, or something of a thing that is unknown."""
+    scores: dict[str, list[Scores]] = defaultdict(list)
+    for scenes in held_out.left_alone():
+        output = edit_batch(editor, scenes, steps)
+        for kind, row, before, after in zip(scenes.kinds, score(scenes, output), scenes.source, output, strict=True):
+            scores[kind].append(row | {"edited": float(is_visible(before[None], after[None]))})
+    return summarise(scores)
+
+
 def _whole_photographs(held_out: HeldOut) -> list[Tensor]:
     """(3, height, width) uint8: the held-out wallpapers and the photographs among the examples."""
     examples = [images.load_image(EXAMPLES / name) for name in EXAMPLE_PHOTOGRAPHS]
@@ -163,6 +196,7 @@ def evaluate(model: str, data: Path, out: Path, steps: tuple[int, ...], per_kind
         "unseen_further_edits": run(editor, held_out, "wordings", default, further=True),
         "full_size": run_full_size(editor, _whole_photographs(held_out), default),
         "removals_at_full_size": run_removals_at_full_size(editor, held_out, default),
+        "left_alone": run_left_alone(editor, held_out, default),
         "attention": localisation.localisation(editor, list(held_out)),
     }
     out.mkdir(parents=True, exist_ok=True)
@@ -207,6 +241,10 @@ def table(results: dict[str, Any]) -> str:
     removed = results["removals_at_full_size"]
     lines.append(f"removed at full size: error {removed['relative_error']:.3f}{_bounds(removed)}, "
                  f"detail {_cell(removed.get('detail'), 0)} of the truth's")  # fmt: skip
+    lines += [
+        f"{kind}: {_cell(row['edited'], 0)} edited, {_cell(row['psnr_source'], 0)} dB to the source"
+        for kind, row in results["left_alone"].items()
+    ]
     return "\n".join(lines) + "\n" + localisation.table(results["attention"])
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mmdit.model.vocabulary import FURTHER_OBJECT_EDITS, LEAVE_ALONE, OBJECT_EDITS
+from mmdit.model.vocabulary import FURTHER_OBJECT_EDITS, OBJECT_EDITS
 from mmdit.training.objective import VISIBLE_CHANGE
 from mmdit.training.plans import MAX_OBJECTS
 from mmdit.training.scenes import SceneBatch, Scenes
@@ -128,7 +128,7 @@ def summarise(scores: dict[str, list[Scores]]) -> dict[str, dict[str, Any]]:
             for key in dict.fromkeys(key for row in rows for key in row)
         }
         error, unedited = (measures.pop(key)[0] for key in ("error", "error_unedited"))
-        if kind not in LEAVE_ALONE:
+        if unedited.any():  # else the picture was to be left alone
             measures["relative_error"] = (error, unedited)
         numbers: dict[str, Any] = {key: _mean(*of) for key, of in measures.items()}
         numbers["intervals"] = {key: _interval(*of) for key, of in measures.items()}

@@ -1,0 +1,96 @@
+"""What the embedded editor says of an edit: what was read, what it was unsure of, and why nothing changed.
+
+In: the encoded instruction, the edit, the pictures before and after. Out: sentences.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from mmdit.model.cut_out import CutOut
+from mmdit.model.drawing import Drawing
+from mmdit.model.edit_field import EditField
+from mmdit.model.overlay import UNKNOWN
+from mmdit.model.reader import NEEDED, OTHER, Reading
+from mmdit.model.removal import Removal
+from mmdit.model.text import TextFeatures
+from mmdit.model.tint import Tint
+from mmdit.model.vocabulary import COLOURS
+
+VISIBLE = 0.05  # change of a working pixel, of the full range, below which nobody sees it
+
+
+def told_of(
+    text: TextFeatures,
+    field: EditField,
+    known: Sequence[str],
+    before: Tensor,
+    after: Tensor,
+    *,
+    was_read: bool,
+    has_maps: bool,
+) -> tuple[str, ...]:
+    """What is to be said of one edit.
+
+    Args:
+        text: of the one instruction.
+        known: names of the objects, by number.
+        before, after: (1, 3, height, width) in [−1, 1], at the working size.
+        was_read: whether the reader was asked.
+        has_maps: whether there are maps of it.
+    """
+    said, reading = list[str](), text.readings[0]
+    if text.truncated[0]:
+        said.append(f"Only the start of the instruction was read; left out: “{' '.join(text.truncated[0])}”.")
+    asks_nothing = reading is not None and reading.kind == OTHER
+    if text.read_as[0] and not asks_nothing:
+        read = ", ".join(f"“{word}” as “{other}”" for word, other in text.read_as[0])
+        said.append(f"Read {read}.")
+    if not is_visible(before, after):
+        said.append(f"The picture was left alone: {_reason(reading)}.")
+    elif reading is None and was_read:
+        taken = taken_for(field, known)
+        said += [] if taken is None else [f"Not sure what is asked: took it for “{taken.said()}”."]
+    if has_maps and reading is not None and (asks_nothing or reading.plainly() not in ("", reading.said())):
+        said.append(f"The maps are of what the model was asked with: “{reading.plainly()}”.")
+    return tuple(said)
+
+
+def is_visible(before: Tensor, after: Tensor) -> bool:
+    """Whether anybody sees the change, from (1, 3, height, width) to (1, 3, height, width)."""
+    return (before - after).abs().mean(dim=1).max().item() / 2 >= VISIBLE
+
+
+def taken_for(field: EditField, known: Sequence[str]) -> Reading | None:
+    """What the first edit of a batch makes of an object; None where it makes nothing of one."""
+    for overlay in field.overlays:
+        if not overlay.shown[0]:
+            continue
+        name = known[int(overlay.leaves[0])] if overlay.leaves[0] != UNKNOWN else ""
+        if isinstance(overlay, Removal):
+            return Reading("remove", name)
+        if isinstance(overlay, Tint):
+            return Reading("recolour", known[int(overlay.thing[0])], colour=_nearest(overlay.colour[0]))
+        if isinstance(overlay, CutOut) and name:
+            return Reading("bigger" if overlay.scale[0] > 1 else "smaller", name)
+        if isinstance(overlay, Drawing):
+            return Reading("replace" if name else "add", name, known[int(overlay.thing[0])])
+    return None
+
+
+def _nearest(colour: Tensor) -> str:
+    """The name of the colour, (3,) in [0, 1], that is nearest."""
+    far = (torch.tensor(list(COLOURS.values())) - colour.cpu()).square().sum(dim=1)
+    return list(COLOURS)[int(far.argmin())]
+
+
+def _reason(reading: Reading | None) -> str:
+    """Why nothing changed."""
+    if reading is None:
+        return "the instruction was not understood, or what it names is not there"
+    if reading.kind == OTHER:
+        return "the instruction asks for no edit that this editor makes, or names nothing that it knows"
+    if "name" in NEEDED.get(reading.kind, ()):
+        return f"no {reading.name} was found in it"
+    return "it looks so already"
