@@ -46,6 +46,12 @@ def test_a_drawing_is_found_where_it_was_pasted(seed: int) -> None:
     assert find(drawn(seed), picture, outline) == square
 
 
+@pytest.mark.parametrize("square", [Square(4, -30, 10), Square(3, 200, 10), Square(6, 40, -60), Square(5, 40, 130)])
+def test_a_small_square_beside_the_picture_stays_near(square: Square) -> None:
+    found = refined(drawn(0), square, torch.zeros(3, 96, 160))
+    assert max(abs(found.left - square.left), abs(found.top - square.top), abs(found.side - square.side)) <= 40
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_a_square_that_is_off_is_put_right_by_colours_alone(seed: int) -> None:
     chance = random.Random(100 + seed)

@@ -102,6 +102,8 @@ def test_what_the_benchmark_asks_changes_with_its_version_only(data_folder: Path
     )
     assert SAMPLES_OF_VERSION[2] == further, "other samples: raise BENCHMARK and note the digest"
     digest = digest_of(held_out.at_full_size())
+    assert SAMPLES_OF_VERSION[3] == digest, "other samples: raise BENCHMARK and note the digest"
+    digest = digest_of(held_out.left_alone())
     assert SAMPLES_OF_VERSION[BENCHMARK] == digest, "other samples: raise BENCHMARK and note the digest"
 
 

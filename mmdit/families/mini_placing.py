@@ -6,7 +6,7 @@ In: what the object head found. Out: overlays. Looks again at the picture where 
 Axes: B batch.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor
 from mmdit.model.arrangement import arranged, one_of_two
 from mmdit.model.checkpoint import Models
 from mmdit.model.cut_out import CutOut
+from mmdit.model.edit_field import EditField
 from mmdit.model.effect import Effect
 from mmdit.model.inpainting import without_object
 from mmdit.model.left_alone import LeftAlone
@@ -42,14 +43,16 @@ class Placing:
     models: Models
     find: Find
 
-    def placed(self, found: tuple[Overlay, ...], amount: float = 1.0, way: float = 1.0) -> tuple[Overlay, ...]:
+    def placed(self, field: EditField, amount: float = 1.0, way: float = 1.0) -> tuple[Overlay, ...]:
         """What is laid over the pictures, from what was found in them.
 
         Args:
+            field: what the transformer estimates first, with what was found.
             amount: of effects, see `Effect`.
             way: share of the way to another size or place, see `CutOut.by`.
         """
-        readings, overlays = self.text.readings, found
+        readings = self.text.readings
+        overlays = field.sure_overlays(expected=self._all(reading is not None for reading in readings))
         effect = Effect.of_readings(readings, self.working, amount)
         if effect.shown.any():
             overlays = (*(overlay.where(~effect.shown) for overlay in overlays), effect)
@@ -65,12 +68,16 @@ class Placing:
 
         What the transformer paints of an object that its head does not find is hardly ever right.
         """
-        stays = torch.tensor(
-            [_stays_unless_found(reading) for reading in self.text.readings], device=self.working.device
-        )
+        readings = [reading or Reading("") for reading in self.text.readings]
+        nothing = self._all(reading.kind == OTHER for reading in readings)
+        unfound = self._all("name" in NEEDED.get(reading.kind, ()) for reading in readings)
         for overlay in overlays:
-            stays = stays & ~overlay.shown
-        return LeftAlone(stays, tuple(self.working.shape[-2:]))
+            unfound = unfound & ~overlay.shown
+        return LeftAlone(nothing | unfound, tuple(self.working.shape[-2:]))
+
+    def _all(self, flags: Iterable[bool]) -> Tensor:
+        """(B,) of one flag a picture."""
+        return torch.tensor(list(flags), device=self.working.device)
 
     def _beside_hidden(self, overlays: tuple[Overlay, ...]) -> tuple[Overlay, ...]:
         """What is found when the object that was found is hidden."""
@@ -85,7 +92,3 @@ class Placing:
         said = self.models.text_encoder.encode([f"remove the {name}" for name in names]).to(self.working.device)
         found = self.find(chosen, self.working[chosen], said)
         return next((overlay for overlay in found if isinstance(overlay, Removal)), None)
-
-
-def _stays_unless_found(reading: Reading | None) -> bool:
-    return reading is not None and (reading.kind == OTHER or "name" in NEEDED.get(reading.kind, ()))

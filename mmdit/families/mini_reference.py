@@ -79,7 +79,7 @@ def borrow(names: Sequence[str], known: Sequence[str], second: SecondPicture, te
         known: names of all objects that the editor knows, whose drawings are ``textures``, (K, 4, S, S).
     """
     field = second.look(names)
-    removal = next((overlay for overlay in field.confined().overlays if isinstance(overlay, Removal)), None)
+    removal = next((overlay for overlay in field.confined().sure_overlays() if isinstance(overlay, Removal)), None)
     if removal is None:
         return None
     numbers = torch.tensor([known.index(name) for name in names], device=removal.leaves.device)

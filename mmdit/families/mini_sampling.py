@@ -119,7 +119,8 @@ def sampled(
 
     def find(chosen: Tensor, source: Tensor, said: TextFeatures) -> tuple[Overlay, ...]:
         with aside():
-            return seen(noise[chosen], source, torch.arange(len(chosen)), (said,), 1.0, find_objects=True).overlays
+            field = seen(noise[chosen], source, torch.arange(len(chosen)), (said,), 1.0, find_objects=True)
+        return field.sure_overlays()
 
     placing = Placing(working, text, models, find)
 
@@ -127,7 +128,7 @@ def sampled(
         texts = (text, *unconditional)
         field = seen(noisy, working, everything, texts, timestep, find_objects=not found)
         # What is laid over it follows from the source and the words, not from what was painted meanwhile.
-        overlays = found[0].field.overlays if found else placing.placed(field.overlays, amount, way)
+        overlays = found[0].field.overlays if found else placing.placed(field, amount, way)
         field = replace(field, overlays=overlays)
         found[:] = [LastStep(field, noisy, partial(seen, texts=texts, timestep=timestep), models.inpainter)]
         return field.beside_overlays().apply(working).clamp(-1, 1)

@@ -20,7 +20,10 @@ from mmdit.model.object_head import FoundObjects
 from mmdit.model.overlay import STRIP_ROWS, UNKNOWN, Overlay
 
 SURELY_UNCHANGED, LIKELY_CHANGED = 0.1, 0.2  # probabilities between which an edit fades in
-SURELY_CHANGED = 0.75  # probability that some patch changes, from which on objects are laid over it
+SURELY_CHANGED, POSSIBLY_CHANGED = 0.75, 0.1
+"""Probabilities that some patch changes, from which on objects are laid over it: by itself, and where it is known from
+elsewhere which edit is asked. The latter was chosen on training scenes, with the object and without.
+"""
 
 
 @dataclass(frozen=True)
@@ -90,8 +93,8 @@ class EditField:
         return EditField(*(own.index_copy(0, chosen, other) for own, other in pairs), overlays=self.overlays)
 
     def mix(self, other: "EditField", weight: float | Tensor) -> "EditField":
-        """self + weight · (other − self): the field whose result is that mixture of the two results, but for the
-        overlays, which are the other's.
+        """self + weight · (other − self): the field whose result is that mixture of the two results, but for `change`
+        and the overlays, which are the other's.
 
         Args:
             weight: of all, or (B, 1, 1, 1).
@@ -100,8 +103,18 @@ class EditField:
             torch.lerp(self.gain, other.gain, weight),
             torch.lerp(self.offset, other.offset, weight),
             torch.lerp(self.softness, other.softness, weight),
+            change=other.change,
             overlays=other.overlays,
         )
+
+    def surely_changes(self, least: float = SURELY_CHANGED) -> Tensor:
+        """(B,) whether some patch changes with at least this probability."""
+        return self.change.sigmoid().flatten(1).amax(dim=1) > least
+
+    def sure_overlays(self, expected: Tensor | None = None) -> tuple[Overlay, ...]:
+        """The overlays where some patch surely changes, or an edit is expected, (B,)."""
+        sure = self.surely_changes() if expected is None else self.surely_changes() | expected
+        return tuple(overlay.where(sure) for overlay in self.overlays)
 
     def confined(self) -> "EditField":
         """The same edit where `change` expects one, and none elsewhere: what should stay is the source, to the bit."""
@@ -109,10 +122,10 @@ class EditField:
             return self
         surely_not, likely = SURELY_UNCHANGED, LIKELY_CHANGED
         gate = ((self.change.sigmoid() - surely_not) / (likely - surely_not)).clamp(0, 1)
-        surely = self.change.sigmoid().flatten(1).amax(dim=1) > SURELY_CHANGED
-        overlays = tuple(overlay.where(surely) for overlay in self.overlays)
+        overlays = tuple(overlay.where(self.surely_changes(POSSIBLY_CHANGED)) for overlay in self.overlays)
         gate = functional.interpolate(gate, self.offset.shape[-2:], mode="bilinear", align_corners=False)
-        return EditField(self.gain * gate, self.offset * gate, self.softness * gate, overlays=overlays)
+        parts = (part * gate for part in (self.gain, self.offset, self.softness))
+        return EditField(*parts, change=self.change, overlays=overlays)
 
     @staticmethod
     def gained(picture: Tensor, gain: Tensor) -> Tensor:

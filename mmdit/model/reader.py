@@ -7,7 +7,6 @@ Trained by `mmdit.training.reader`; knows nothing of pixels.
 Axes: B batch, T tokens, L layers of the encoder, C channels, W those of the reader.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -234,20 +233,16 @@ class Reader(nn.Module):
         return torch.cat(answers, dim=-1)
 
     @torch.inference_mode()
-    def read(self, states: Tensor, mask: Tensor, of_objects: Sequence[bool] | None = None) -> list[Reading | None]:
-        """Per instruction what it asks for, which may be nothing (`OTHER`); None where nothing is sure.
-
-        Args:
-            of_objects: whether each names an object for sure. Where it does not, and may be about the whole picture,
-                it is never sure that nothing is asked.
-        """
+    def read(self, states: Tensor, mask: Tensor) -> list[Reading | None]:
+        """Per instruction what it asks for, which may be nothing (`OTHER`); None where nothing is sure."""
         answers = [of.softmax(dim=-1) for of in by_question(self(states, mask))]
         whole = answers[0][:, [KINDS.index(kind) for kind in PLAIN_WORDS]].sum(dim=1)
-        found = []
-        for row, of_picture in enumerate(whole.tolist()):
-            about_object = of_picture < OF_PICTURE or (of_objects is not None and of_objects[row])
-            found.append(_reading(dict(zip(QUESTIONS, (of[row] for of in answers), strict=True)), about_object))
-        return found
+        return [
+            _reading(
+                dict(zip(QUESTIONS, (of[row] for of in answers), strict=True)), about_object=of_picture < OF_PICTURE
+            )
+            for row, of_picture in enumerate(whole.tolist())
+        ]
 
 
 def _reading(answers: dict[str, Tensor], about_object: bool) -> Reading | None:

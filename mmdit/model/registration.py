@@ -119,7 +119,15 @@ def refined(texture: Tensor, square: Square, picture: Tensor) -> Square:
 
 def _nearest(texture: Tensor, square: Square, picture: Tensor, sides: int, steps: int, every: int) -> Square:
     """The best of the squares whose side and place are that many pixels off, by every second or so of their pixels."""
-    best, most, room = square, 0.0, square.side + sides + steps
+    height, width = picture.shape[-2:]
+    beyond = max(
+        0, square.left - width, square.top - height, *(-edge - square.side for edge in (square.left, square.top))
+    )
+    best, most, room = (
+        square,
+        0.0,
+        square.side + sides + steps + beyond,
+    )  # a small object may be seen beside the picture
     padded = functional.pad(torch.cat([(picture + 1) / 2, torch.ones_like(picture[:1])]), (room, room, room, room))
     for side in range(max(2, square.side - sides), square.side + sides + 1):
         left, top = (edge + (square.side - side) // 2 - steps for edge in (square.left, square.top))

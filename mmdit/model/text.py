@@ -176,16 +176,24 @@ class TextEncoder(nn.Module):
         object is named, or another such edit.
         """
         things = frozenset() if self.lexicon is None else self.lexicon.things
-        texts, named = [" ".join(words) for words in said], [self._named(words) for words in said]
-        found = self.reader.read(
-            *self.states([" ".join(words) for words in named]), [bool(things & set(words)) for words in named]
-        )
+        texts = [" ".join(words) for words in said]
+        found = self.reader.read(*self.states([" ".join(self._named(words)) for words in said]))
         for row, (words, reading) in enumerate(zip(said, found, strict=True)):
             of_tone = reading is not None and reading.kind in PHOTO_EDITS
+            of_object = reading is not None and reading.kind not in PLAIN_WORDS
             refused = texts[row].startswith(REFUSALS) and reading is not None and reading.kind != OTHER
-            if not words or refused or (of_tone and (things & set(words) or _names_another(texts[row], reading.kind))):
+            unclear = of_tone and (things & set(words) or _names_another(texts[row], reading.kind))
+            if not words or refused or unclear or (of_object and self._names_effect(words)):
                 found[row] = None
         return found
+
+    def _names_effect(self, words: list[str]) -> bool:
+        """Whether the lexicon reads a word as an edit of the whole picture's own: what the reader takes for an object
+        may be no thing then.
+        """
+        read = [] if self.lexicon is None else self.lexicon.read(words)
+        own = {word for _, of in PLAIN_WORDS.values() for word in of}
+        return any(other in own and other != word for word, other in zip(words, read, strict=False))
 
     def _beyond(self, words: list[str]) -> tuple[str, ...]:
         """The words beyond the `MAX_TOKENS` that the reader sees."""
