@@ -66,11 +66,13 @@ class Placing:
     def _left_alone(self, overlays: tuple[Overlay, ...]) -> LeftAlone:
         """The pictures of which nothing is asked, or something of an object that is not found there.
 
-        What the transformer paints of an object that its head does not find is hardly ever right.
+        What a transformer paints of an object that its head does not find is hardly ever right, if the head knows what
+        objects look like.
         """
-        readings = [reading or Reading("") for reading in self.text.readings]
+        readings, head = [reading or Reading("") for reading in self.text.readings], self.models.transformer.object_head
         nothing = self._all(reading.kind == OTHER for reading in readings)
-        unfound = self._all("name" in NEEDED.get(reading.kind, ()) for reading in readings)
+        finds = head is not None and head.has_drawings
+        unfound = self._all(finds and "name" in NEEDED.get(reading.kind, ()) for reading in readings)
         for overlay in overlays:
             unfound = unfound & ~overlay.shown
         return LeftAlone(nothing | unfound, tuple(self.working.shape[-2:]))

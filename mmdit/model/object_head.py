@@ -228,6 +228,11 @@ class ObjectHead(nn.Module):
         """(K, 4, S, S) the remembered drawings, see `Drawing`."""
         return self.drawings / LEVELS
 
+    @property
+    def has_drawings(self) -> bool:
+        """Whether it has learnt what any object looks like."""
+        return bool((self.drawings[:, 3] > LEVELS / 2).any())
+
     def forward(
         self, target_tokens: Tensor, reference_tokens: Tensor, text_tokens: Tensor, text_mask: Tensor, source: Tensor
     ) -> FoundObjects | None:
