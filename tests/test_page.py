@@ -407,3 +407,27 @@ def test_time_and_memory_are_foreseen(page, studio: Studio, photograph_file: Pat
     page.wait_for_selector("#preflight :text('GB of memory, going by')")
     upload(page, photograph_file)
     page.wait_for_selector("#preflight :text('About')")
+
+
+def test_variants_of_rising_strength(page, studio: Studio, photograph_file: Path) -> None:
+    before = set(studio.results())
+    upload(page, photograph_file)
+    page.wait_for_selector("#source img")
+    open_options(page)
+    page.fill("#variants input[type=number]", "4")
+    page.press("#variants input[type=number]", "Tab")
+    page.check("#by-strength input")
+    page.wait_for_timeout(500)
+    say(page, "make it darker")
+    page.wait_for_selector("#choices :text('strength 1') >> nth=0")
+    captions = page.inner_text("#choices")
+    assert [f"strength {share:g}" in captions for share in (0.25, 0.5, 0.75, 1)] == [True] * 4
+    deadline = time.monotonic() + PATIENCE
+    while len(set(studio.results()) - before) < 4 and time.monotonic() < deadline:
+        page.wait_for_timeout(100)
+    made = sorted(
+        (read_settings(file) for file in set(studio.results()) - before), key=lambda of: of["strength"]["value"]
+    )
+    assert [of["strength"]["value"] for of in made] == [0.25, 0.5, 0.75, 1]
+    assert len({of["seed"] for of in made}) == 1
+    page.click("#reset")

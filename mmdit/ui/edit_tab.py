@@ -5,7 +5,6 @@ same. No handler of the page waits for the model; a timer looks after the job. E
 may change and nothing else: an answer that comes late must not put back what the user has changed meanwhile.
 """
 
-import random
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -168,7 +167,7 @@ class EditTab:
             return gr.skip()
         try:
             request = self.request(values)
-            job = self.jobs.submit_series(variants(request, int(values[self.fields.variants])))
+            job = self.jobs.submit_series(self.fields.series(values, request))
         except (ValueError, QueueFullError) as error:
             return self._show(replace(without_job(view, self.jobs), notice=str(error)))
         return self._show(replace(without_job(view, self.jobs), job=job.id))
@@ -354,14 +353,6 @@ class EditTab:
         if fitted and (exchanged or fitted != now.number):
             name = now.coming.name if exchanged else now.name or "no model"
             raise EditError(f"the model has changed to {name}; once its settings are here, look at them and edit again")
-
-
-def variants(request: "EditRequest", count: int) -> "list[EditRequest]":
-    """The request ``count`` times, each with a seed of its own: the given one, or a drawn one, and those after it."""
-    if count == 1:
-        return [request]
-    first = random.randrange(2**31) if request.seed is None else request.seed
-    return [replace(request, seed=first + place) for place in range(count)]
 
 
 def _script(name: str) -> str:

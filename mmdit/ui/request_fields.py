@@ -3,8 +3,10 @@
 What a model has no use for is hidden. Knows neither jobs nor results.
 """
 
+import random
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -65,6 +67,9 @@ class RequestFields:
             1, MOST_VARIANTS, 1, step=1, label=mark("Variants"), elem_id="variants", buttons=[],
             info=mark("Pictures to choose from, each from its own seed."),
         )  # fmt: skip
+        self.by_strength = gr.Checkbox(
+            label=mark("Of rising strength instead, from one seed"), value=False, elem_id="by-strength", container=False
+        )
         with gr.Row():
             self.seed = gr.Number(
                 label=mark("Seed"), precision=0, minimum=0, value=None, elem_id="seed", min_width=140,
@@ -162,10 +167,11 @@ class RequestFields:
     def defaults(self) -> Values:
         """What an untouched page asks for, but for the picture."""
         return {
-            self.instruction: "", self.references: None, self.variants: 1, self.seed: None, self.size: "",
-            self.random_seed: True, self.steps: self._model().steps, self.guidance: self._model().guidance,
-            self.strength: 1, self.neutral: NEUTRAL, self.negative: "", self.true_guidance: 4, self.denoise: 0.6,
-            self.resolution: 1024, self.reasoning: "", self.guard: "measure", self.record: True,
+            self.instruction: "", self.references: None, self.variants: 1, self.by_strength: False, self.seed: None,
+            self.size: "", self.random_seed: True, self.steps: self._model().steps,
+            self.guidance: self._model().guidance, self.strength: 1, self.neutral: NEUTRAL, self.negative: "",
+            self.true_guidance: 4, self.denoise: 0.6, self.resolution: 1024, self.reasoning: "",
+            self.guard: "measure", self.record: True,
         }  # fmt: skip
 
     def of(self, settings: dict[str, Any], given: tuple[int, int]) -> Values:
@@ -246,6 +252,23 @@ class RequestFields:
             record=recording(self._model()) if values[self.record] else None,
             **optional,
         )
+
+    def series(self, values: Values, request: "EditRequest") -> "list[EditRequest]":
+        """A request as often as variants of it are asked for: each with a seed of its own, the given or a drawn one and
+        those after it, or each with a share of the strength, the last with all of it.
+        """
+        from mmdit.families.strength import Strength
+
+        count = int(values[self.variants])
+        if count == 1:
+            return [request]
+        first = random.randrange(2**31) if request.seed is None else request.seed
+        if not values[self.by_strength]:
+            return [replace(request, seed=first + place) for place in range(count)]
+        top = float(values[self.strength])
+        shares = (round(top * (place + 1) / count, 3) for place in range(count))
+        neutral = (values[self.neutral] or "").strip()
+        return [replace(request, seed=first, strength=Strength(neutral, share)) for share in shares]
 
     def _optional(self, values: Values, traits: "Traits") -> dict[str, Any]:
         """What the fields ask for that only some models have."""

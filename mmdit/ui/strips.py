@@ -37,10 +37,7 @@ class Strips:
 
     def variants(self, series: tuple[Entry, ...], chosen: Entry | None) -> str:
         """What a job has made so far, to choose from."""
-        items = [
-            markup.StripItem(entry.name, self._thumbnail(entry.result), say("seed {seed}", seed=entry.settings["seed"]))
-            for entry in series
-        ]
+        items = [markup.StripItem(entry.name, self._thumbnail(entry.result), _differs(entry)) for entry in series]
         return markup.strip(items, "", chosen.name if chosen is not None else "")
 
     def recent(self) -> str:
@@ -50,6 +47,14 @@ class Strips:
             for entry in self._history.latest(RECENT)
         ]
         return markup.strip(items, say("Every result is kept on disk and shown here. There are none so far."))
+
+
+def _differs(entry: Entry) -> str:
+    """What tells a variant from the others: its strength, if it has one, or its seed."""
+    strength = entry.settings.get("strength")
+    if strength is not None:
+        return say("strength {strength}", strength=f"{strength['value']:g}")
+    return say("seed {seed}", seed=entry.settings["seed"])
 
 
 def _read_examples(folder: Path) -> dict[str, tuple[Path, str]]:
