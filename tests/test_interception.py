@@ -257,7 +257,7 @@ def test_a_model_without_joint_attention_is_refused_by_name() -> None:
 
 
 def edit(editor: Editor, picture: Image.Image, spec: RecordSpec | None, on_step: Any = None, **how: Any) -> EditResult:
-    return editor.edit(EditRequest([picture], INSTRUCTION, seed=3, record=spec, **how), on_step)
+    return editor.edit(EditRequest([picture], INSTRUCTION, seed=3, record=spec, literally=True, **how), on_step)
 
 
 def own_tokens(editor: Editor, maps: AttentionMaps, steps: int, guidance: float) -> EditTokens:

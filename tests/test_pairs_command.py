@@ -1,6 +1,7 @@
 """Folders of pairs, and the numbers of looks, against straight-line computations on a tiny editor."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -252,7 +253,7 @@ def test_a_thumbnail_is_half_the_picture_and_half_the_edit(
     for module, (down, up) in loras["emboss"].items():
         editor.transformer.get_submodule(module).weight.data += ALPHA / RANK * up @ down
     picture = Image.open(evaluate_looks.THUMBNAIL_PICTURE).convert("RGB")
-    output = editor.edit(editor.call(picture, LOOKS["emboss"].instructions[0])).image
+    output = editor.edit(replace(editor.call(picture, LOOKS["emboss"].instructions[0]), literally=True)).image
     width, height = picture.size
     cut = min(width, height * 4 / 3) / 2
     box = (width / 2 - cut, height / 2 - cut * 3 / 4, width / 2 + cut, height / 2 + cut * 3 / 4)

@@ -164,7 +164,7 @@ def test_what_asks_for_nothing_is_read_as_nothing_or_left_to_the_editor(encoder:
 def test_what_is_no_edit_or_of_an_unknown_thing_asks_for_nothing(encoder: TextEncoder, instruction: str) -> None:
     found = read(encoder, [instruction])[0]
     assert found == NOTHING or (found.kind == "remove" and found.name not in ("", "xylophone"))
-    assert NOTHING.plainly() == "leave it as it is"
+    assert (NOTHING.said(), NOTHING.plainly()) == ("leave it as it is", "")
 
 
 def test_a_word_for_an_effect_is_no_unknown_thing(encoder: TextEncoder) -> None:

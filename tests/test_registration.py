@@ -46,7 +46,9 @@ def test_a_drawing_is_found_where_it_was_pasted(seed: int) -> None:
     assert find(drawn(seed), picture, outline) == square
 
 
-@pytest.mark.parametrize("square", [Square(4, -30, 10), Square(3, 200, 10), Square(6, 40, -60), Square(5, 40, 130)])
+@pytest.mark.parametrize(
+    "square", [Square(4, -30, 10, False), Square(3, 200, 10, False), Square(6, 40, -60, True), Square(5, 40, 130, True)]
+)
 def test_a_small_square_beside_the_picture_stays_near(square: Square) -> None:
     found = refined(drawn(0), square, torch.zeros(3, 96, 160))
     assert max(abs(found.left - square.left), abs(found.top - square.top), abs(found.side - square.side)) <= 40

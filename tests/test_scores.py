@@ -14,7 +14,7 @@ from mmdit.training.scenes import SceneBatch, Scenes
 from mmdit.training.scores import DETAIL_SIDE, SMOOTH, detail, right_object, score, summarise
 
 PAINTING = ("recolour", "replace", "add", "bigger", "smaller")
-SAMPLES_OF_VERSION = {1: "32ee0a0cc456e243", 2: "2933d8a5d86ddcce", 3: "0fef40ddb62fa63b"}
+SAMPLES_OF_VERSION = {1: "32ee0a0cc456e243", 2: "2933d8a5d86ddcce", 3: "0fef40ddb62fa63b", 4: "f686dd40608ece46"}
 """Version of the benchmark → digest of what is asked in the first batches of what it added."""
 
 

@@ -52,7 +52,7 @@ def told_of(
     elif reading is None and was_read:
         taken = taken_for(field, known)
         said += [] if taken is None else [f"Not sure what is asked: took it for “{taken.said()}”."]
-    if has_maps and reading is not None and (asks_nothing or reading.plainly() not in ("", reading.said())):
+    if has_maps and reading is not None and reading.plainly() not in ("", reading.said()):
         said.append(f"The maps are of what the model was asked with: “{reading.plainly()}”.")
     return tuple(said)
 

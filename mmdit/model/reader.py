@@ -141,7 +141,7 @@ class Reading:
 
     def plainly(self) -> str:
         """The plainest words for it that the transformer was taught; empty where it needs not be asked."""
-        if self.kind in BY_DEFINITION:
+        if self.kind in (*BY_DEFINITION, OTHER):
             return ""
         if self.kind == "move":  # what is there is found so
             return f"remove the {self.name}"

@@ -14,7 +14,7 @@ import platform
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -235,7 +235,8 @@ def thumbnail(editor: MiniEditor, look: Look, file: Path) -> Image.Image:
     """An example picture at full size through a user's edit, cut to 256 × 192: left as it was, right in the look."""
     picture = images.load_image(THUMBNAIL_PICTURE)
     with with_loras(editor, [file]):
-        output = editor.edit(editor.call(picture, look.instructions[0], CATALOG["mini"].steps)).image
+        call = editor.call(picture, look.instructions[0], CATALOG["mini"].steps)
+        output = editor.edit(replace(call, literally=True)).image  # as all edits with LoRAs
     before, after = (_filled(image) for image in (picture, output))
     width, height = THUMBNAIL_SIZE
     before.paste(after.crop((width // 2, 0, width, height)), (width // 2, 0))

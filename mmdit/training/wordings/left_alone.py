@@ -1,56 +1,54 @@
 """Held-out instructions that name an object, or something like one, after which the picture must be as it was.
 
-By an author who knew what the editor can do, and none of what it had learnt from. Things that training has a word for
-were left out.
+By an author who knew what the editor can do, and none of what it had learnt from. Sentences that
+an earlier author had written, too, and things that training has a word for, were left out.
 """
 
 from mmdit.training.wordings.tables import table
 
 # fmt: off
 MENTIONS: tuple[str, ...] = table("""
-    who drew the {x}; what is the {x} thinking about, mummy; my grandson giggled for ten minutes at that {x};
-    the {x} is perfect, honestly; hands off the {x}, it belongs to legal; kindly describe the {x} for a blind
-    reader; can the {x} wink at me; we hereby reserve all rights pertaining to the {x}; rotate the {x} by thirty
-    degrees; give the {x} a tiny top hat; does anybody know if the {x} is copyrighted; thanks for the {x}, you
-    made my day; i had a {x} just like that in 1962; the {x} um never mind; which layer does the {x} live on;
-    export the {x} as an svg please; make the {x} dance to the radio; is that really meant to be a {x}; aw, a
-    {x}; nobody touches the {x} until the client has signed; please tell me a bedtime story about the {x}; how
-    many pixels wide is the {x}; flip the {x} so it faces the other way; i love the {x} soooo much; what do you
-    call a {x} in portuguese; the {x} needs a softer shadow underneath; sorry, i was talking to marie about the
-    {x}; does the {x} have a name yet; legal says the {x} may infringe somebody's trademark; print the {x} on a
-    mug for uncle bert; i want to hear the {x} sing; could you write a poem about the {x}; the {x} casts no
-    shadow, is that a bug; leave the {x} exactly as it is; lock the {x} so that no one can edit it; how old
-    might the {x} be; the {x} looks good where it stands; for the minutes: the {x} was approved unanimously;
-    your {x} reminds me of my late husband; put a birthday bow on the {x}; email the {x} to my sister; please
-    what is {x} in english mean; me like very much this {x}, good work sir; i am not sure what to say about the
-    {x}; did the {x} come with the template or did we buy it; select the {x} for me; tom, have you seen the {x}
-    in slide four; rename the {x} to mister wobbles; how much would a {x} like that cost; the outline of the {x}
-    is a bit jagged; add a wooden texture to the {x}; draw whiskers on the {x}; is the {x} left of the door or
-    am i seeing things; teacher says the {x} is the best one in class; don't you dare change the {x}; ok so the
-    {x} is, wait, phone's ringing; i could stare at that {x} all afternoon; shall we discuss the {x} on
-    thursday; a {x} walked into a bar, stop me if you know it; tilt the {x} slightly, like it's tired; write
-    "happy easter" across the {x}; the {x} should have a smiling mouth; turn the {x} upside down; can i sell
-    pictures of the {x} on etsy; make a 3d model of the {x}; the boss adores the {x}; once upon a time there
-    lived a lonely {x}; what font goes well with a {x} like this; search the web for the history of the {x}; i
-    dreamt about a {x} last night; whatever happens, the {x} stays; the {x} was my daughter's idea and we are
-    all very proud; give me the coordinates of the {x}; zoom in on the {x} so i can check the edges; oh dear,
-    that {x} is staring at me; count the corners of the {x}; bravo for the {x}; {x} lol; which breed would you
-    say the {x} is; no complaints about the {x} from our side; the {x} may under no circumstances be altered
-    without prior written consent; my little brother says the {x} can talk; why the {x} look so sad; give the
-    {x} a happier facial expression; oh wait, wrong chat, ignore what i said about the {x}; grandpa carved a {x}
-    out of soap once; could i get the source file of the {x}; kim, please double-check the spelling of {x} in
-    the caption; the {x} was spotted near the harbour according to witnesses; is the {x} vector or bitmap; do
-    you think the {x} is lonely; tattoo artist here, who made that lovely {x}; the {x} is nonnegotiable; let the
-    {x} blink twice and then wave; how do you do that with the {x}; nice {x}; stick a moustache on the {x}; we
-    paid forty euros for that {x}; the {x} gets to stay, mum said so; i spy with my little eye a {x}; guess
-    what, the {x} won second prize; save the {x} to my desktop; who is the {x} looking at; before we proceed,
-    does the {x} have a licence attached; the {x} in the contract refers to schedule b; please to explain me
-    what does the {x}; hmm the {x}, what was i going to say; mirror the {x} horizontally; ha ha ha that {x}; i
-    can't draw a {x} to save my life; let's keep the {x}, everyone voted for it; give the {x} a thicker outline;
-    translate the word {x} into japanese; the {x} pleases me greatly; what year was the {x} invented; put
-    sunglasses on the {x}; is there a deeper meaning to the {x}; undo history for the {x}, where do i find it;
-    the {x} feels very bauhaus to me, in the best sense; darling, come and see this {x}; has anyone fed the {x}
-    today; tell the {x} i said hello; my doctor has a {x} on his desk; compare the {x} with the one in the
+    what is the {x} thinking about, mummy; my grandson giggled for ten minutes at that {x}; the {x} is perfect,
+    honestly; hands off the {x}, it belongs to legal; kindly describe the {x} for a blind reader; can the {x}
+    wink at me; we hereby reserve all rights pertaining to the {x}; rotate the {x} by thirty degrees; give the
+    {x} a tiny top hat; does anybody know if the {x} is copyrighted; thanks for the {x}, you made my day; i had
+    a {x} just like that in 1962; the {x} um never mind; which layer does the {x} live on; export the {x} as an
+    svg please; make the {x} dance to the radio; is that really meant to be a {x}; aw, a {x}; nobody touches the
+    {x} until the client has signed; please tell me a bedtime story about the {x}; flip the {x} so it faces the
+    other way; i love the {x} soooo much; what do you call a {x} in portuguese; the {x} needs a softer shadow
+    underneath; sorry, i was talking to marie about the {x}; does the {x} have a name yet; legal says the {x}
+    may infringe somebody's trademark; print the {x} on a mug for uncle bert; i want to hear the {x} sing; could
+    you write a poem about the {x}; the {x} casts no shadow, is that a bug; lock the {x} so that no one can edit
+    it; the {x} looks good where it stands; for the minutes: the {x} was approved unanimously; your {x} reminds
+    me of my late husband; put a birthday bow on the {x}; email the {x} to my sister; please what is {x} in
+    english mean; me like very much this {x}, good work sir; i am not sure what to say about the {x}; did the
+    {x} come with the template or did we buy it; tom, have you seen the {x} in slide four; rename the {x} to
+    mister wobbles; how much would a {x} like that cost; the outline of the {x} is a bit jagged; add a wooden
+    texture to the {x}; draw whiskers on the {x}; is the {x} left of the door or am i seeing things; teacher
+    says the {x} is the best one in class; don't you dare change the {x}; ok so the {x} is, wait, phone's
+    ringing; i could stare at that {x} all afternoon; shall we discuss the {x} on thursday; a {x} walked into a
+    bar, stop me if you know it; tilt the {x} slightly, like it's tired; write "happy easter" across the {x};
+    the {x} should have a smiling mouth; can i sell pictures of the {x} on etsy; make a 3d model of the {x}; the
+    boss adores the {x}; once upon a time there lived a lonely {x}; what font goes well with a {x} like this;
+    search the web for the history of the {x}; i dreamt about a {x} last night; whatever happens, the {x} stays;
+    the {x} was my daughter's idea and we are all very proud; give me the coordinates of the {x}; zoom in on the
+    {x} so i can check the edges; oh dear, that {x} is staring at me; count the corners of the {x}; bravo for
+    the {x}; {x} lol; which breed would you say the {x} is; no complaints about the {x} from our side; the {x}
+    may under no circumstances be altered without prior written consent; my little brother says the {x} can
+    talk; why the {x} look so sad; give the {x} a happier facial expression; oh wait, wrong chat, ignore what i
+    said about the {x}; grandpa carved a {x} out of soap once; could i get the source file of the {x}; kim,
+    please double-check the spelling of {x} in the caption; the {x} was spotted near the harbour according to
+    witnesses; is the {x} vector or bitmap; do you think the {x} is lonely; tattoo artist here, who made that
+    lovely {x}; the {x} is nonnegotiable; let the {x} blink twice and then wave; how do you do that with the
+    {x}; stick a moustache on the {x}; we paid forty euros for that {x}; the {x} gets to stay, mum said so; i
+    spy with my little eye a {x}; guess what, the {x} won second prize; save the {x} to my desktop; who is the
+    {x} looking at; before we proceed, does the {x} have a licence attached; the {x} in the contract refers to
+    schedule b; please to explain me what does the {x}; hmm the {x}, what was i going to say; mirror the {x}
+    horizontally; ha ha ha that {x}; i can't draw a {x} to save my life; let's keep the {x}, everyone voted for
+    it; give the {x} a thicker outline; translate the word {x} into japanese; the {x} pleases me greatly; what
+    year was the {x} invented; is there a deeper meaning to the {x}; undo history for the {x}, where do i find
+    it; the {x} feels very bauhaus to me, in the best sense; darling, come and see this {x}; has anyone fed the
+    {x} today; tell the {x} i said hello; my doctor has a {x} on his desk; compare the {x} with the one in the
     brochure; send a screenshot of the {x} to accounting; i'm calling my band "the electric {x}"; the {x} is not
     your business; what is the hex code used on the {x}; make a sound effect for the {x}; the {x} and i are best
     friends forever; say something clever about the {x}; oops, leaned on the keyboard fffff {x} ggg; is the {x}
