@@ -39,6 +39,8 @@ class LeftAlone:
 
     def over(self, picture: Tensor, source: Tensor) -> Tensor:
         """See `Overlay.over`: the source where it is shown, to the bit."""
+        if not self.shown.any():
+            return picture
         return torch.where(self.shown[:, None, None, None], source, picture)
 
     def uncovered(self) -> Tensor:
