@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
-from mmdit.catalog import CATALOG
+from mmdit.catalog import ASSETS, CATALOG
 from mmdit.editor import Editor
 from mmdit.load import load_editor
 from mmdit.model import checkpoint
@@ -105,6 +105,12 @@ def photograph() -> Image.Image:
     for offset in range(0, 100, 12):
         draw.line((180 + offset, 200, 150 + offset, 300), fill=(30, 90, 40), width=2)
     return picture
+
+
+@pytest.fixture(scope="session")
+def gravel() -> Image.Image:
+    """270 × 360: a dog, an apple and a house on gravel, one of the page's examples."""
+    return Image.open(ASSETS / "examples/gravel.jpg").convert("RGB").resize((270, 360))
 
 
 @pytest.fixture(scope="module")

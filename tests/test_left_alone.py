@@ -1,15 +1,12 @@
 """What stays as it is: nothing asked, something unknown, an object that is not there; and what is said of it."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from mmdit.editor import Editor, EditRequest
-from mmdit.families.mini_told import taken_for
-from mmdit.load import load_editor
+from mmdit.families.mini_told import taken_for, told_of
 from mmdit.model.cut_out import CutOut
 from mmdit.model.drawing import Drawing
 from mmdit.model.edit_field import EditField
@@ -17,24 +14,13 @@ from mmdit.model.left_alone import LeftAlone
 from mmdit.model.overlay import UNKNOWN, Overlay
 from mmdit.model.reader import Reading
 from mmdit.model.removal import Removal
+from mmdit.model.text import TextEncoder
 from mmdit.model.tint import Tint
 from mmdit.training.requests import names_of, object_requests, requests
 from mmdit.training.wordings.idle import FOREIGN_NOUNS, HELD_OUT_FOREIGN_NOUNS
 from mmdit.training.wordings.left_alone import MENTIONS, THINGS
 
 KNOWN = ("cat", "dog", "star")
-EXAMPLE = Path(__file__).parent.parent / "assets/examples/gravel.jpg"
-
-
-@pytest.fixture(scope="module")
-def editor() -> Editor:
-    return load_editor("mini", device="cpu")
-
-
-@pytest.fixture(scope="module")
-def picture() -> Image.Image:
-    """A dog, an apple and a house on gravel."""
-    return Image.open(EXAMPLE).convert("RGB").resize((270, 360))
 
 
 @pytest.mark.shipped
@@ -50,17 +36,17 @@ def picture() -> Image.Image:
     ],
 )
 def test_the_picture_stays_to_the_bit_and_the_reason_is_told(
-    instruction: str, reason: str, steps: int, editor: Editor, picture: Image.Image
+    instruction: str, reason: str, steps: int, editor: Editor, gravel: Image.Image
 ) -> None:
-    result = editor.edit(EditRequest([picture], instruction, seed=1, steps=steps))
-    assert result.image.tobytes() == picture.tobytes()
+    result = editor.edit(EditRequest([gravel], instruction, seed=1, steps=steps))
+    assert result.image.tobytes() == gravel.tobytes()
     assert any(warning.startswith("The picture was left alone") and reason in warning for warning in result.warnings)
 
 
 @pytest.mark.shipped
-def test_what_is_asked_and_there_is_not_left_alone(editor: Editor, picture: Image.Image) -> None:
-    result = editor.edit(EditRequest([picture], "remove the dog", seed=1))
-    assert np.abs(np.asarray(result.image, dtype=int) - np.asarray(picture, dtype=int)).max() > 60
+def test_what_is_asked_and_there_is_not_left_alone(editor: Editor, gravel: Image.Image) -> None:
+    result = editor.edit(EditRequest([gravel], "remove the dog", seed=1))
+    assert np.abs(np.asarray(result.image, dtype=int) - np.asarray(gravel, dtype=int)).max() > 60
     assert result.warnings == ()
 
 
@@ -72,13 +58,14 @@ def field_of(*overlays: Overlay) -> EditField:
 SHOWN, HIDDEN = torch.tensor([True]), torch.tensor([False])
 OUTLINE, HIDES, MIDDLE = torch.zeros(1, 1, 8, 8), torch.zeros(1, 4, 8, 8), torch.zeros(1, 2)
 CAT, DOG, NONE = torch.tensor([0]), torch.tensor([1]), torch.tensor([UNKNOWN])
+TINT = Tint(SHOWN, OUTLINE, HIDES, torch.tensor([[0.85, 0.15, 0.1]]), CAT)
 
 
 @pytest.mark.parametrize(
     ("overlay", "expected"),
     [
         (Removal(SHOWN, OUTLINE, HIDES, DOG, MIDDLE, MIDDLE), Reading("remove", "dog")),
-        (Tint(SHOWN, OUTLINE, HIDES, torch.tensor([[0.85, 0.15, 0.1]]), CAT), Reading("recolour", "cat", colour="red")),
+        (TINT, Reading("recolour", "cat", colour="red")),
         (CutOut(SHOWN, OUTLINE, HIDES, torch.tensor([1.4]), MIDDLE, MIDDLE, CAT), Reading("bigger", "cat")),
         (CutOut(SHOWN, OUTLINE, HIDES, torch.tensor([0.6]), MIDDLE, MIDDLE, CAT), Reading("smaller", "cat")),
         (
@@ -92,6 +79,16 @@ CAT, DOG, NONE = torch.tensor([0]), torch.tensor([1]), torch.tensor([UNKNOWN])
 )
 def test_what_an_unsure_instruction_was_taken_for_is_told(overlay: Overlay, expected: Reading | None) -> None:
     assert taken_for(field_of(overlay), KNOWN) == expected
+
+
+@pytest.mark.shipped
+@pytest.mark.parametrize(("overlays", "reason"), [((), "no cat was found in it"), ((TINT,), "it looks so already")])
+def test_an_object_that_is_found_is_not_said_to_be_missing(
+    overlays: tuple[Overlay, ...], reason: str, text_encoder: TextEncoder
+) -> None:
+    text, same = text_encoder.encode(["make the cat red"], plainly=True), torch.zeros(1, 3, 8, 8)
+    said = told_of(text, field_of(*overlays), KNOWN, same, same, was_read=True, has_maps=False)
+    assert said == (f"The picture was left alone: {reason}.",)
 
 
 def test_only_pictures_that_stay_are_the_source() -> None:

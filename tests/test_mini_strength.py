@@ -1,7 +1,6 @@
 """How strongly the embedded editor follows an instruction: edits are mixed."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,22 +9,9 @@ from PIL import Image
 from mmdit.attention.spec import RecordSpec
 from mmdit.editor import EditCancelled, Editor, EditRequest, EditResult, StepProgress
 from mmdit.families.strength import EDITS, Strength
-from mmdit.load import load_editor
 
 pytestmark = pytest.mark.shipped
 NEUTRAL = "keep it as it is"
-EXAMPLE = Path(__file__).parent.parent / "assets/examples/gravel.jpg"
-
-
-@pytest.fixture(scope="module")
-def editor() -> Editor:
-    return load_editor("mini", device="cpu")
-
-
-@pytest.fixture(scope="module")
-def picture() -> Image.Image:
-    """A dog, an apple and a house on gravel."""
-    return Image.open(EXAMPLE).convert("RGB").resize((270, 360))
 
 
 def edited(editor: Editor, picture: Image.Image, instruction: str, *strength: float, **more: object) -> EditResult:
@@ -51,46 +37,46 @@ def extent(picture: Image.Image, background: Image.Image) -> tuple[np.ndarray, n
 
 @pytest.mark.parametrize("instruction", ["make it sepia", "blur it", "make the dog red", "remove the dog", "add fog"])
 @pytest.mark.parametrize("share", [0.25, 0.6])
-def test_a_part_of_an_edit_is_a_mixture(instruction: str, share: float, editor: Editor, picture: Image.Image) -> None:
-    whole = edited(editor, picture, instruction)
-    part = edited(editor, picture, instruction, share)
-    assert np.abs(levels(whole.image) - levels(picture)).max() > 60
-    assert np.abs(levels(part.image) - between(picture, whole.image, share)).max() <= 1.01
+def test_a_part_of_an_edit_is_a_mixture(instruction: str, share: float, editor: Editor, gravel: Image.Image) -> None:
+    whole = edited(editor, gravel, instruction)
+    part = edited(editor, gravel, instruction, share)
+    assert np.abs(levels(whole.image) - levels(gravel)).max() > 60
+    assert np.abs(levels(part.image) - between(gravel, whole.image, share)).max() <= 1.01
     assert part.settings["strength"]["method"] == EDITS
     assert part.warnings == whole.warnings
 
 
 @pytest.mark.parametrize("instruction", ["make it sepia", "make the dog red", "remove the dog", "make the dog bigger"])
-def test_nothing_and_all_of_it_are_exact(instruction: str, editor: Editor, picture: Image.Image) -> None:
-    assert edited(editor, picture, instruction, 0.0).image.tobytes() == picture.tobytes()
-    whole = edited(editor, picture, instruction, record=RecordSpec())
-    strong = edited(editor, picture, instruction, 1.0, record=RecordSpec())
+def test_nothing_and_all_of_it_are_exact(instruction: str, editor: Editor, gravel: Image.Image) -> None:
+    assert edited(editor, gravel, instruction, 0.0).image.tobytes() == gravel.tobytes()
+    whole = edited(editor, gravel, instruction, record=RecordSpec())
+    strong = edited(editor, gravel, instruction, 1.0, record=RecordSpec())
     assert strong.image.tobytes() == whole.image.tobytes()
     assert strong.maps.words == whole.maps.words
 
 
-def test_beyond_all_of_it_the_edit_is_made_again(editor: Editor, picture: Image.Image) -> None:
-    once = edited(editor, picture, "make it darker").image
+def test_beyond_all_of_it_the_edit_is_made_again(editor: Editor, gravel: Image.Image) -> None:
+    once = edited(editor, gravel, "make it darker").image
     twice = edited(editor, once, "make it darker").image
-    assert edited(editor, picture, "make it darker", 2.0).image.tobytes() == twice.tobytes()
-    half = edited(editor, picture, "make it darker", 1.5).image
+    assert edited(editor, gravel, "make it darker", 2.0).image.tobytes() == twice.tobytes()
+    half = edited(editor, gravel, "make it darker", 1.5).image
     assert np.abs(levels(half) - between(once, twice, 0.5)).max() <= 1.51
     assert levels(twice).mean() < levels(half).mean() < levels(once).mean()
 
 
-def test_below_nothing_is_the_other_way(editor: Editor, picture: Image.Image) -> None:
-    darker = edited(editor, picture, "make it darker").image
-    found = edited(editor, picture, "make it darker", -1.0).image
-    assert np.abs(levels(found) - between(picture, darker, -1)).max() <= 1.01
+def test_below_nothing_is_the_other_way(editor: Editor, gravel: Image.Image) -> None:
+    darker = edited(editor, gravel, "make it darker").image
+    found = edited(editor, gravel, "make it darker", -1.0).image
+    assert np.abs(levels(found) - between(gravel, darker, -1)).max() <= 1.01
 
 
 @pytest.mark.parametrize("value", [-0.5, 0.5, 1.0, 1.5])
 def test_an_object_grows_by_its_factor_to_the_power_of_the_strength(
-    value: float, editor: Editor, picture: Image.Image
+    value: float, editor: Editor, gravel: Image.Image
 ) -> None:
-    without = edited(editor, picture, "remove the dog").image
+    without = edited(editor, gravel, "remove the dog").image
     sizes = [
-        extent(edited(editor, picture, "make the dog bigger", strength).image, without)[1]
+        extent(edited(editor, gravel, "make the dog bigger", strength).image, without)[1]
         for strength in (0.0, 1.0, value)
     ]
     factor = (sizes[1] / sizes[0])[0]  # it may reach over the lower edge
@@ -98,31 +84,30 @@ def test_an_object_grows_by_its_factor_to_the_power_of_the_strength(
     assert sizes[2][0] == pytest.approx(sizes[0][0] * factor**value, rel=0.1)
 
 
-def test_a_moved_object_goes_a_part_of_the_way(editor: Editor, picture: Image.Image) -> None:
-    without = edited(editor, picture, "remove the dog").image
+def test_a_moved_object_goes_a_part_of_the_way(editor: Editor, gravel: Image.Image) -> None:
+    without = edited(editor, gravel, "remove the dog").image
     middles = [
-        extent(edited(editor, picture, "move the dog to the left", value).image, without)[0]
-        for value in (0.0, 0.5, 1.0)
+        extent(edited(editor, gravel, "move the dog to the left", value).image, without)[0] for value in (0.0, 0.5, 1.0)
     ]
     assert np.abs(middles[2] - middles[0]).max() > 60
     assert np.abs(middles[1] - (middles[0] + middles[2]) / 2).max() <= 4
 
 
 @pytest.mark.parametrize("instruction", ["remove the dog", "add a star at the top", "make the dog red"])
-def test_nothing_is_more_than_there_or_gone(instruction: str, editor: Editor, picture: Image.Image) -> None:
-    whole = edited(editor, picture, instruction)
-    more, less = (edited(editor, picture, instruction, value) for value in (2.5, -1.0))
+def test_nothing_is_more_than_there_or_gone(instruction: str, editor: Editor, gravel: Image.Image) -> None:
+    whole = edited(editor, gravel, instruction)
+    more, less = (edited(editor, gravel, instruction, value) for value in (2.5, -1.0))
     assert more.image.tobytes() == whole.image.tobytes()
-    assert less.image.tobytes() == picture.tobytes()
+    assert less.image.tobytes() == gravel.tobytes()
     assert any("the strength 2.5 counts as 1." in warning for warning in more.warnings)
     assert any("the strength -1 counts as 0." in warning for warning in less.warnings)
 
 
-def test_several_texts_are_added(editor: Editor, picture: Image.Image) -> None:
+def test_several_texts_are_added(editor: Editor, gravel: Image.Image) -> None:
     strength = Strength("make it darker", 0.5, (("make it sepia", 0.25), ("remove the dog", 1.0)))
-    found = edited(editor, picture, "make it cooler", strength=strength, steps=2)
+    found = edited(editor, gravel, "make it cooler", strength=strength, steps=2)
     of = {
-        text: levels(edited(editor, picture, text, steps=2).image)
+        text: levels(edited(editor, gravel, text, steps=2).image)
         for text in ("make it darker", "make it cooler", "make it sepia", "remove the dog")
     }
     neutral = of["make it darker"]
@@ -133,15 +118,15 @@ def test_several_texts_are_added(editor: Editor, picture: Image.Image) -> None:
     assert np.abs(levels(found.image) - expected.clip(0, 255)).max() <= 2.51
 
 
-def test_each_of_several_edits_is_as_strong(editor: Editor, picture: Image.Image) -> None:
-    found = edited(editor, picture, "remove the dog and make it sepia", 0.5)
-    first = edited(editor, picture, "remove the dog", 0.5)
+def test_each_of_several_edits_is_as_strong(editor: Editor, gravel: Image.Image) -> None:
+    found = edited(editor, gravel, "remove the dog and make it sepia", 0.5)
+    first = edited(editor, gravel, "remove the dog", 0.5)
     assert found.image.tobytes() == edited(editor, first.image, "make it sepia", 0.5).image.tobytes()
 
 
-def test_steps_are_counted_over_all_runs_and_each_can_be_the_last(editor: Editor, picture: Image.Image) -> None:
+def test_steps_are_counted_over_all_runs_and_each_can_be_the_last(editor: Editor, gravel: Image.Image) -> None:
     seen: list[StepProgress] = []
-    request = EditRequest([picture], "make it darker", seed=1, steps=2, strength=Strength(NEUTRAL, 1.5))
+    request = EditRequest([gravel], "make it darker", seed=1, steps=2, strength=Strength(NEUTRAL, 1.5))
     whole = editor.edit(request, seen.append)
     counted = [progress for progress in seen if progress.step]
     assert [progress.step for progress in counted] == [1, 2, 3, 4, 5, 6]
@@ -156,8 +141,8 @@ def test_steps_are_counted_over_all_runs_and_each_can_be_the_last(editor: Editor
     assert editor.edit(request).image.tobytes() == whole.image.tobytes()
 
 
-def test_texts_can_be_mixed_instead(editor: Editor, picture: Image.Image) -> None:
+def test_texts_can_be_mixed_instead(editor: Editor, gravel: Image.Image) -> None:
     by_texts = replace(Strength(NEUTRAL, 0.5), method="all")
-    found = edited(editor, picture, "make it darker", strength=by_texts)
+    found = edited(editor, gravel, "make it darker", strength=by_texts)
     assert found.settings["strength"]["method"] == "all"
-    assert found.image.tobytes() != edited(editor, picture, "make it darker", 0.5).image.tobytes()
+    assert found.image.tobytes() != edited(editor, gravel, "make it darker", 0.5).image.tobytes()

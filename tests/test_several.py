@@ -1,7 +1,6 @@
 """Instructions that ask for several edits: where they are cut, and what becomes of the parts."""
 
 import random
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -85,12 +84,6 @@ def test_hardly_any_single_request_is_cut(lexicon: Lexicon) -> None:
 def test_objects_come_before_the_tone_that_would_hide_them(kinds: str, expected: str) -> None:
     ordered = in_order([(f"{number}", kind) for number, kind in enumerate(kinds.split())])
     assert [kind for _, kind in ordered] == expected.split()
-
-
-@pytest.fixture(scope="module")
-def gravel() -> Image.Image:
-    """A dog, an apple and a house on gravel."""
-    return Image.open(Path(__file__).parent.parent / "assets/examples/gravel.jpg").convert("RGB").resize((270, 360))
 
 
 @pytest.mark.parametrize("object_edit", ["remove the apple", "make the dog bigger", "move the apple to the top right"])

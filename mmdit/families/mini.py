@@ -132,7 +132,8 @@ class MiniEditor:
         number, edits, told, maps = 0, list[Weighed](), list[str](), None
         for text, value in targets:
             one = replace(call, instruction=text, strength=None, record=None if number else call.record)
-            made = self._made(one, _part(on_step, number, count), seen, value or 1.0)
+            way = 1.0 if value == 0 else value  # so that the edit is seen, and what is said of it holds
+            made = self._made(one, _part(on_step, number, count), seen, way)
             weighed, pictures = Weighed(value, made.field), [made.picture]
             for again in range(1, weighed.times):
                 one = replace(one, pictures=(images.to_image(pictures[-1]), *call.pictures[1:]), record=None)

@@ -43,26 +43,30 @@ class Weighed:
     @property
     def times(self) -> int:
         """How often the edit has to be made."""
-        return 1 if self._is_on_its_way or self._is_all else times(self.strength)
+        return times(self._counted)
 
     @property
     def told(self) -> tuple[str, ...]:
         """What is to be said of a strength of which there is no such thing."""
-        if self._is_on_its_way or not self._is_all or 0 <= self.strength <= 1:
+        if self._is_on_its_way or self._counted == self.strength:
             return ()
         what = "Nothing can be more than added, removed, replaced or recoloured, or less than not at all"
-        return (f"{what}: the strength {self.strength:g} counts as {min(max(self.strength, 0), 1):g}.",)
+        return (f"{what}: the strength {self.strength:g} counts as {self._counted:g}.",)
 
     def beside(self, neutral: Tensor) -> Tensor:
         """The picture as strong as asked, beside that of the neutral text: the same to the bit where nothing counts."""
         if self.strength == 0:
             return neutral
-        strength = 1.0 if self._is_on_its_way else self.strength
-        if self._is_all:
-            strength = min(max(strength, 0.0), 1.0)
-        known = (neutral, *self.pictures)
+        known, counted = (neutral, *self.pictures), self._counted
         last = len(known) - 1
-        return known[last] if strength == last else torch.lerp(known[last - 1], known[last], strength - last + 1)
+        return known[last] if counted == last else torch.lerp(known[last - 1], known[last], counted - last + 1)
+
+    @property
+    def _counted(self) -> float:
+        """The strength in numbers of whole edits."""
+        if self._is_on_its_way:
+            return 1.0
+        return min(max(self.strength, 0.0), 1.0) if self._is_all else self.strength
 
     @property
     def _is_on_its_way(self) -> bool:

@@ -47,11 +47,11 @@ def told_of(
     if text.read_as[0] and not asks_nothing:
         read = ", ".join(f"“{word}” as “{other}”" for word, other in text.read_as[0])
         said.append(f"Read {read}.")
+    taken = taken_for(field, known)
     if not is_visible(before, after):
-        said.append(f"The picture was left alone: {_reason(reading)}.")
-    elif reading is None and was_read:
-        taken = taken_for(field, known)
-        said += [] if taken is None else [f"Not sure what is asked: took it for “{taken.said()}”."]
+        said.append(f"The picture was left alone: {_reason(reading, found=taken is not None)}.")
+    elif reading is None and was_read and taken is not None:
+        said.append(f"Not sure what is asked: took it for “{taken.said()}”.")
     if has_maps and reading is not None and reading.plainly() not in ("", reading.said()):
         said.append(f"The maps are of what the model was asked with: “{reading.plainly()}”.")
     return tuple(said)
@@ -85,12 +85,12 @@ def _nearest(colour: Tensor) -> str:
     return list(COLOURS)[int(far.argmin())]
 
 
-def _reason(reading: Reading | None) -> str:
-    """Why nothing changed."""
+def _reason(reading: Reading | None, found: bool) -> str:
+    """Why nothing changed; ``found`` is whether something was made of an object."""
     if reading is None:
         return "the instruction was not understood, or what it names is not there"
     if reading.kind == OTHER:
         return "the instruction asks for no edit that this editor makes, or names nothing that it knows"
-    if "name" in NEEDED.get(reading.kind, ()):
+    if "name" in NEEDED.get(reading.kind, ()) and not found:
         return f"no {reading.name} was found in it"
     return "it looks so already"

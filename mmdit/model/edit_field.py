@@ -122,7 +122,8 @@ class EditField:
             return self
         surely_not, likely = SURELY_UNCHANGED, LIKELY_CHANGED
         gate = ((self.change.sigmoid() - surely_not) / (likely - surely_not)).clamp(0, 1)
-        overlays = tuple(overlay.where(self.surely_changes(POSSIBLY_CHANGED)) for overlay in self.overlays)
+        possible = self.surely_changes(POSSIBLY_CHANGED)
+        overlays = tuple(overlay.where(possible) for overlay in self.overlays)
         gate = functional.interpolate(gate, self.offset.shape[-2:], mode="bilinear", align_corners=False)
         parts = (part * gate for part in (self.gain, self.offset, self.softness))
         return EditField(*parts, change=self.change, overlays=overlays)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from mmdit.model.overlay import strips
+from mmdit.model.overlay import OfNoObject, strips
 from mmdit.model.reader import Reading
 from mmdit.model.tint import luma, recolour
 from mmdit.model.vocabulary import BY_DEFINITION, COLOURS
@@ -103,7 +103,7 @@ def _told_by(picture: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Effect:
+class Effect(OfNoObject):
     """The effects of a batch as an overlay.
 
     Args:
@@ -129,21 +129,6 @@ class Effect:
         """See `Overlay.shown`."""
         return torch.tensor([reading is not None for reading in self.asked], device=self.device)
 
-    @property
-    def outline(self) -> Tensor:
-        """See `Overlay.outline`: it stands in nothing's place."""
-        return torch.full((len(self.asked), 1, *self.size), -torch.inf, device=self.device)
-
-    @property
-    def hides(self) -> Tensor:
-        """See `Overlay.hides`: nothing."""
-        return torch.zeros(len(self.asked), 4, *self.size, device=self.device)
-
-    @property
-    def leaves(self) -> Tensor:
-        """See `Overlay.leaves`: nothing."""
-        return torch.full((len(self.asked),), -1, device=self.device)
-
     def over(self, picture: Tensor, source: Tensor) -> Tensor:
         """See `Overlay.over`."""
         done, (height, width) = picture.clone(), source.shape[-2:]
@@ -155,10 +140,6 @@ class Effect:
                 changed = made(reading, given, here, width / height).clamp(0, 1)
                 done[index : index + 1, :, rows] = 2 * torch.lerp(given, changed, self.amount).clamp(0, 1) - 1
         return done
-
-    def uncovered(self) -> Tensor:
-        """See `Overlay.uncovered`: nothing."""
-        return (~self.shown)[:, None, None, None].float().expand(-1, 1, *self.size)
 
     def where(self, expected: Tensor) -> "Effect":
         """See `Overlay.where`."""

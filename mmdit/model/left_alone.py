@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from mmdit.model.overlay import UNKNOWN
+from mmdit.model.overlay import OfNoObject
 
 
 @dataclass(frozen=True)
-class LeftAlone:
+class LeftAlone(OfNoObject):
     """
     Args:
         shown: (B,) which pictures stay.
@@ -22,30 +22,11 @@ class LeftAlone:
     shown: Tensor
     size: tuple[int, int]
 
-    @property
-    def outline(self) -> Tensor:
-        """See `Overlay.outline`: it stands in nothing's place."""
-        return torch.full((len(self.shown), 1, *self.size), -torch.inf, device=self.shown.device)
-
-    @property
-    def hides(self) -> Tensor:
-        """See `Overlay.hides`: nothing."""
-        return torch.zeros(len(self.shown), 4, *self.size, device=self.shown.device)
-
-    @property
-    def leaves(self) -> Tensor:
-        """See `Overlay.leaves`: nothing."""
-        return torch.full_like(self.shown, UNKNOWN, dtype=torch.long)
-
     def over(self, picture: Tensor, source: Tensor) -> Tensor:
         """See `Overlay.over`: the source where it is shown, to the bit."""
         if not self.shown.any():
             return picture
         return torch.where(self.shown[:, None, None, None], source, picture)
-
-    def uncovered(self) -> Tensor:
-        """See `Overlay.uncovered`: nothing."""
-        return (~self.shown)[:, None, None, None].float().expand(-1, 1, *self.size)
 
     def where(self, expected: Tensor) -> "LeftAlone":
         """See `Overlay.where`."""

@@ -48,6 +48,32 @@ class Overlay(Protocol):
         """Some of the batch, by number."""
 
 
+class OfNoObject:
+    """What is common to overlays that stand in no object's place."""
+
+    shown: Tensor
+    size: tuple[int, int]  # (height, width) of the working picture
+
+    @property
+    def outline(self) -> Tensor:
+        """See `Overlay.outline`: of nothing."""
+        return torch.full((len(self.shown), 1, *self.size), -torch.inf, device=self.shown.device)
+
+    @property
+    def hides(self) -> Tensor:
+        """See `Overlay.hides`: nothing."""
+        return torch.zeros(len(self.shown), 4, *self.size, device=self.shown.device)
+
+    @property
+    def leaves(self) -> Tensor:
+        """See `Overlay.leaves`: nothing."""
+        return torch.full_like(self.shown, UNKNOWN, dtype=torch.long)
+
+    def uncovered(self) -> Tensor:
+        """See `Overlay.uncovered`: nothing."""
+        return (~self.shown)[:, None, None, None].float().expand(-1, 1, *self.size)
+
+
 def grown(outline: Tensor, shown: Tensor) -> Tensor:
     """(B, 1, height, width) in [0, 1]: where an outline's object stands, a little grown; everywhere where not shown.
 

@@ -179,11 +179,14 @@ class TextEncoder(nn.Module):
         texts = [" ".join(words) for words in said]
         found = self.reader.read(*self.states([" ".join(self._named(words)) for words in said]))
         for row, (words, reading) in enumerate(zip(said, found, strict=True)):
-            of_tone = reading is not None and reading.kind in PHOTO_EDITS
-            of_object = reading is not None and reading.kind not in PLAIN_WORDS
-            refused = texts[row].startswith(REFUSALS) and reading is not None and reading.kind != OTHER
-            unclear = of_tone and (things & set(words) or _names_another(texts[row], reading.kind))
-            if not words or refused or unclear or (of_object and self._names_effect(words)):
+            if reading is None:
+                continue
+            refused = reading.kind != OTHER and texts[row].startswith(REFUSALS)
+            if reading.kind in PHOTO_EDITS:
+                unclear = things & set(words) or _names_another(texts[row], reading.kind)
+            else:
+                unclear = reading.kind not in PLAIN_WORDS and self._names_effect(words)
+            if not words or refused or unclear:
                 found[row] = None
         return found
 
@@ -191,9 +194,11 @@ class TextEncoder(nn.Module):
         """Whether the lexicon reads a word as an edit of the whole picture's own: what the reader takes for an object
         may be no thing then.
         """
-        read = [] if self.lexicon is None else self.lexicon.read(words)
-        own = {word for _, of in PLAIN_WORDS.values() for word in of}
-        return any(other in own and other != word for word, other in zip(words, read, strict=False))
+        if self.lexicon is None:
+            return False
+        effects = {own for _, of in PLAIN_WORDS.values() for own in of}
+        read = self.lexicon.read(words)
+        return any(other in effects and other != word for word, other in zip(words, read, strict=True))
 
     def _beyond(self, words: list[str]) -> tuple[str, ...]:
         """The words beyond the `MAX_TOKENS` that the reader sees."""
