@@ -6,6 +6,7 @@ to all of them by RANSAC, which passes over the tiles that were edited; both are
 one size. Out: a `Drift`, and the corrected picture. Knows no model.
 """
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -33,15 +34,17 @@ class Drift:
         shift: (x, y) pixels by which the middle of the picture has moved right and down.
         zoom: ratio of sizes; 1 for none.
         angle: degrees clockwise.
+        turned: pixels by which the angle alone moves the picture's corners.
         colour: levels of 255 that were added to (red, green, blue) where nothing was meant to change; the median.
             None where that place is not known, since a tint can't be told from an edit of the whole picture.
         tiles: that agree on this, of those that were looked at.
-        reliable: whether enough of them do; shift, zoom and angle are 0, 1 and 0 when not, and colour None.
+        reliable: whether enough of them do; shift, angle and turned are 0 when not, zoom 1, and colour None.
     """
 
     shift: tuple[float, float] = (0.0, 0.0)
     zoom: float = 1.0
     angle: float = 0.0
+    turned: float = 0.0
     colour: tuple[float, float, float] | None = None
     tiles: tuple[int, int] = (0, 0)
     reliable: bool = False
@@ -54,14 +57,18 @@ class Drift:
     @property
     def seen(self) -> bool:
         """Whether a person might see it."""
-        moved = max(map(abs, self.shift)) > SEEN_SHIFT or abs(self.zoom - 1) > SEEN_ZOOM
+        moved = max(*map(abs, self.shift), self.turned) > SEEN_SHIFT or abs(self.zoom - 1) > SEEN_ZOOM
         return moved or max(map(abs, self.colour or [0.0])) > SEEN_COLOUR
 
     def said(self) -> str:
         """For people."""
         if not self.reliable:
             return "not comparable with the given picture"
-        moved = f"moved by {self.shift[0]:+.1f}, {self.shift[1]:+.1f} pixels and scaled by {self.zoom - 1:+.2%}"
+        moved, scaled = f"moved by {self.shift[0]:+.1f}, {self.shift[1]:+.1f} pixels", f"scaled by {self.zoom - 1:+.2%}"
+        if self.turned > SEEN_SHIFT:
+            moved = f"{moved}, {scaled} and turned by {self.angle:+.2f}°"
+        else:
+            moved = f"{moved} and {scaled}"
         levels = " ".join(f"{level:+.0f}" for level in self.colour or ())
         return f"{moved}; colours {levels}" if levels else moved
 
@@ -87,8 +94,11 @@ def measure(source: Image.Image, edited: Image.Image, changed: np.ndarray | None
     shift = (fit(middle)[0] - middle) / scale
     told_apart = reliable and changed is not None
     colour = _colour(given, _warped(made, fit), left_out) if told_apart else None
-    angle = float(np.degrees(fit.rotation))
-    return Drift(tuple(map(float, shift)), float(fit.scale), angle, colour, (agree, tiles), reliable)
+    turned = abs(float(fit.rotation)) * math.hypot(*source.size) / 2
+    return Drift(
+        tuple(map(float, shift)), float(fit.scale), float(np.degrees(fit.rotation)), turned, colour, (agree, tiles),
+        reliable,
+    )  # fmt: skip
 
 
 def correct(edited: Image.Image, drift: Drift) -> Image.Image:

@@ -1,8 +1,10 @@
 """Between picture files, PIL images and tensors: the only place that knows all three.
 
-Tensors are (1, 3, height, width), RGB in [−1, 1]. PIL images that leave this module are upright and RGB.
+Tensors are (1, 3, height, width), RGB in [−1, 1]. PIL images that leave this module are upright and RGB, their colours
+sRGB.
 """
 
+import io
 import json
 import os
 import warnings
@@ -11,12 +13,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import ExifTags, Image, ImageOps, PngImagePlugin, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageCms, ImageOps, PngImagePlugin, UnidentifiedImageError
 from torch import Tensor
 from torch.nn import functional
 
 MAX_PIXELS = 50_000_000
 SETTINGS_KEY = "mmdit-settings"
+GREY = ("1", "L", "LA")
+SAME_COLOURS = 2  # levels of 255 by which profiles that mean sRGB differ
+_MODES = {"RGB ": "RGB", "GRAY": "L", "CMYK": "CMYK"}
+"""A profile's colours → the mode of pictures that it is for."""
 
 
 class ImageError(ValueError):
@@ -41,17 +47,19 @@ def load_image(file: str | Path, background: str = "white") -> Image.Image:
             raise ImageError(
                 f"{file}: not a picture that can be read; use PNG, JPEG, WebP, BMP, TIFF or GIF"
             ) from error
-        except (OSError, SyntaxError, ValueError) as error:
-            if isinstance(error, ImageError):
-                raise
-            raise ImageError(f"{file}: damaged or unreadable ({error}); save it again as PNG or JPEG") from error
+        except ImageError:
+            raise
+        except Exception as error:  # each format's decoder raises whatever it runs into
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise ImageError(f"{file}: damaged or unreadable ({reason}); save it again as PNG or JPEG") from error
 
 
 def prepare(image: Image.Image, name: str = "the picture", background: str = "white") -> Image.Image:
-    """Upright by EXIF, transparency composited onto a colour, 8-bit RGB; of an animation, the frame shown first.
+    """Upright by EXIF, transparency composited onto a colour, 8-bit sRGB; of an animation, the frame shown first.
 
     Raises:
-        ImageError: more than `MAX_PIXELS`; checked before any pixel is decoded.
+        ImageError: more than `MAX_PIXELS`, which is checked before any pixel is decoded; numbers that do not tell what
+            white is.
     """
     width, height = image.size
     if width * height > MAX_PIXELS:
@@ -59,13 +67,70 @@ def prepare(image: Image.Image, name: str = "the picture", background: str = "wh
             f"{name}: {width}×{height} is {width * height / 1e6:.0f} megapixels; "
             f"scale it down below {MAX_PIXELS // 10**6} megapixels"
         )
+    upright, profile = _in_eight_bits(image, name), image.info.get("icc_profile")
+    if not upright.has_transparency_data:
+        return _in_srgb(upright, profile, upright.mode in GREY)
+    rgba = upright.convert("RGBA")
+    colours = _in_srgb(rgba, profile, upright.mode in GREY)
+    colours.putalpha(rgba.getchannel("A"))
+    return Image.alpha_composite(Image.new("RGBA", rgba.size, background), colours).convert("RGB")
+
+
+def _in_eight_bits(image: Image.Image, name: str) -> Image.Image:
+    """Upright, and 16-bit grey as "L"; other modes as they are. Raises ImageError: as `prepare`."""
     upright = ImageOps.exif_transpose(image)
-    if upright.mode in ("I;16", "I;16B", "I;16L", "I"):
-        upright = Image.fromarray((np.asarray(upright, dtype=np.float64) / 257).clip(0, 255).astype(np.uint8))
-    if upright.has_transparency_data:
-        rgba = upright.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", rgba.size, background), rgba).convert("RGB")
-    return upright.convert("RGB")
+    if upright.mode == "F" or (upright.mode == "I" and not _is_sixteen_bit(image)):
+        raise ImageError(
+            f"{name}: its numbers (mode {upright.mode}) do not tell what white is; save it with 8 or 16 bits a channel"
+        )
+    if upright.mode.startswith("I"):
+        return Image.fromarray((np.asarray(upright, dtype=np.float64) / 257).clip(0, 255).astype(np.uint8))
+    return upright
+
+
+def _is_sixteen_bit(image: Image.Image) -> bool:
+    """Whether 32-bit integers are shades up to 65535: in a file they are, of these formats; elsewhere they look so."""
+    low, high = image.getextrema()
+    return image.format in ("PNG", "PPM") or (low >= 0 and (high == 0 or 255 < high <= 65535))
+
+
+def _in_srgb(image: Image.Image, profile: Any, grey: bool) -> Image.Image:
+    """RGB, as an embedded colour profile says. What that leaves as it is stays so to the bit; it is ignored when it is
+    broken, or made for other colours than the picture's.
+
+    Args:
+        image: without what is transparent.
+        profile: ICC; None for none.
+        grey: whether the picture has shades only, in whatever mode.
+    """
+    rgb = None
+    try:
+        embedded = ImageCms.ImageCmsProfile(io.BytesIO(profile or b""))
+        mode = _MODES[embedded.profile.xcolor_space]
+        if {"L": grey, "CMYK": image.mode == "CMYK", "RGB": image.mode != "CMYK"}[mode]:
+            rgb = _converted(image, mode, embedded)
+    except (ImageCms.PyCMSError, OSError, KeyError, TypeError, ValueError):
+        pass
+    rgb = image.convert("RGB") if rgb is None else rgb
+    rgb.info.pop("icc_profile", None)  # or it would be converted once more when it is read again
+    return rgb
+
+
+def _converted(image: Image.Image, mode: str, profile: ImageCms.ImageCmsProfile) -> Image.Image | None:
+    """RGB by a profile of that mode; None where that means sRGB, as each colour of a grid comes out the same."""
+    exact = ImageCms.Flags.NOOPTIMIZE if mode == "L" else ImageCms.Flags.NONE  # its table of greys is too coarse
+    transform = ImageCms.buildTransform(
+        profile, ImageCms.createProfile("sRGB"), mode, "RGB",
+        ImageCms.Intent.RELATIVE_COLORIMETRIC, ImageCms.Flags.BLACKPOINTCOMPENSATION | exact,
+    )  # fmt: skip
+    if mode != "CMYK":
+        steps = np.arange(0, 256, 15, dtype=np.uint8)
+        grid = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(len(steps), -1, 3)
+        colours = Image.fromarray(grid if mode == "RGB" else np.arange(256, dtype=np.uint8)[None])
+        without, seen = (np.asarray(of, dtype=np.int16) for of in (colours.convert("RGB"), transform.apply(colours)))
+        if np.abs(without - seen).max() <= SAME_COLOURS:
+            return None
+    return transform.apply(image.convert(mode))
 
 
 def upright_size(image: Image.Image) -> tuple[int, int]:

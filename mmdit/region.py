@@ -6,7 +6,6 @@ no model. In a mask white is edited, black is kept, grey is mixed.
 
 import base64
 import io
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from mmdit import images
 
 FEATHER, MOST_FEATHER = 8.0, 256.0  # pixels of the edited picture
 MOST_GROWTH = 4096.0  # pixels
-MOST_KEPT = 512 * 1024  # bytes of a mask's PNG in settings; readers of a PNG's text stop at a megabyte
+MOST_KEPT = 47 * 2**20  # bytes of a mask's PNG in settings; in base64 just below what can be read of a PNG's text
 
 
 class RegionError(ValueError):
@@ -41,8 +40,7 @@ class Region:
         """Whether it can be used on an upright picture of that (width, height). Raises RegionError."""
         if self.mask.mode != "L":
             raise RegionError(f"the mask is in mode {self.mask.mode}; give an 8-bit greyscale one, mode L")
-        if not _is_number(self.feather, 0, MOST_FEATHER):
-            raise RegionError(f"feather is {self.feather!r}; it must be a number from 0 to {MOST_FEATHER:g} pixels")
+        check_feather(self.feather)
         (width, height), (of_width, of_height) = self.mask.size, size
         off = min(abs(width - height * of_width / of_height), abs(height - width * of_height / of_width))
         if off > 1:  # more than what rounding to whole pixels can do
@@ -53,7 +51,9 @@ class Region:
             raise RegionError("the mask is black, so it marks nothing; paint white what is to be edited")
 
     def settings(self) -> dict[str, Any]:
-        """JSON-ready, with the mask as a PNG in base64; without it where that would be larger than half a megabyte."""
+        """JSON-ready, with the mask as a PNG in base64; without it only where that would be larger than `MOST_KEPT`,
+        as one of 50 megapixels of nothing but noise is.
+        """
         buffer = io.BytesIO()
         self.mask.save(buffer, "PNG", optimize=True)
         kept = buffer.tell() <= MOST_KEPT
@@ -74,8 +74,8 @@ class Region:
     def weights(self, size: tuple[int, int]) -> Image.Image:
         """What of the edited picture is seen: "L" of (width, height), 0 exactly where the mask is 0.
 
-        Grows linearly with the distance to what is kept, and is the mask itself beyond the feather. A region too thin
-        for its feather gets a narrower one, so that its middle is edited all the same.
+        Grows linearly with the distance to what is kept, and is the mask itself beyond the feather. A piece of the
+        region that is too thin for its feather gets a narrower one, so that its middle is edited all the same.
 
         Raises:
             RegionError: as `fitted`.
@@ -86,8 +86,11 @@ class Region:
         if self.feather == 0 or marked.all():
             return mask
         distance = ndimage.distance_transform_edt(marked).astype(np.float32)
-        feather = min(self.feather, distance.max() - 1)
-        soft = np.ceil(marked * (distance / (feather + 1)).clip(0, 1))  # what is marked is never wholly kept
+        pieces, count = ndimage.label(marked)
+        thickest = np.zeros(count + 1)
+        np.maximum.at(thickest, pieces.ravel(), distance.ravel())
+        edge = (thickest - 1).clip(0, self.feather) + 1  # of a piece: where the mask is itself again
+        soft = np.ceil(marked * (distance / edge.astype(np.float32)[pieces]).clip(0, 1))  # never wholly kept
         weights = Image.new("L", size)
         weights.paste(Image.fromarray(soft.astype(np.uint8)), box)
         return weights
@@ -104,6 +107,12 @@ class Region:
         return Image.composite(edited, source, self.weights(source.size))
 
 
+def check_feather(feather: Any) -> None:
+    """Raises RegionError: no width that an edge can have."""
+    if not _is_number(feather, 0, MOST_FEATHER):
+        raise RegionError(f"feather is {str(feather)[:40]!r}; it must be a number from 0 to {MOST_FEATHER:g} pixels")
+
+
 def load_mask(file: str | Path) -> Image.Image:
     """A mask from a picture file: its luma, in which white is edited and grey is mixed; transparent counts as black.
 
@@ -113,8 +122,15 @@ def load_mask(file: str | Path) -> Image.Image:
     return images.load_image(file, background="black").convert("L")
 
 
+def mask_is_lost(settings: Any) -> bool:
+    """Whether these are the settings of a region whose mask was too large for them."""
+    return isinstance(settings, dict) and "size" in settings and "mask" not in settings
+
+
 def region_of(settings: dict[str, Any]) -> Region:
     """The region whose `Region.settings` these are. Raises RegionError: damaged, or without the mask."""
+    if mask_is_lost(settings):
+        raise RegionError("the region's mask was too large to be kept in the settings; give the region again")
     try:
         png = base64.b64decode(settings["mask"], validate=True)
         with Image.open(io.BytesIO(png), formats=["PNG"]) as opened:
@@ -187,6 +203,6 @@ def _with_margin(box: tuple[int, int, int, int], size: tuple[int, int]) -> tuple
     return max(0, left - 1), max(0, top - 1), min(size[0], right + 1), min(size[1], bottom + 1)
 
 
-def _is_number(value: float, low: float, high: float) -> bool:
+def _is_number(value: Any, low: float, high: float) -> bool:
     right_type = isinstance(value, int | float | np.floating) and not isinstance(value, bool)
-    return right_type and math.isfinite(value) and low <= value <= high
+    return right_type and low <= value <= high

@@ -84,6 +84,17 @@ def test_a_tint_is_found_where_nothing_was_meant_to_change() -> None:
     assert correct(tinted, drift).tobytes() == picture.tobytes()
 
 
+@pytest.mark.parametrize(("degrees", "seen"), [(0.0, False), (0.4, True), (-1.0, True)])
+def test_a_rotation_is_told(photograph: Image.Image, degrees: float, seen: bool) -> None:
+    turned = photograph.rotate(-degrees, Image.Resampling.BICUBIC)  # Pillow's angles are anticlockwise
+    done = finish(photograph, turned, None, "measure")
+    assert done.drift.seen is seen and bool(done.warnings) is seen
+    assert abs(done.drift.angle - degrees) <= 0.05
+    corner = math.radians(abs(degrees)) * math.hypot(*photograph.size) / 2
+    assert done.drift.turned == pytest.approx(corner, abs=0.3)
+    assert (f"turned by {done.drift.angle:+.2f}°" in "".join(done.warnings)) is seen
+
+
 def test_an_edit_of_all_colours_is_no_drift() -> None:
     picture = Image.open(EXAMPLES[1])
     brightened = picture.point([min(255, round(1.2 * level + 10)) for level in range(256)] * 3)

@@ -14,9 +14,12 @@ from PIL import Image
 from mmdit import EditRequest, EditResult, RecordSpec
 from mmdit.attention.maps import AttentionMaps
 from mmdit.editor import Editor
+from mmdit.images import load_image
+from mmdit.region import Region, RegionError
 from mmdit.runtime import bundle as bundles
 from mmdit.runtime.bundle import BundleError, export_bundle, import_bundle
 from mmdit.runtime.history import Entry, History
+from mmdit.runtime.reproduce import check_settings, hindrance, request_for
 
 Files = dict[str, bytes]
 
@@ -85,6 +88,38 @@ def test_a_bundle_without_maps_and_references(
     arrived = import_bundle(tmp_path / "one.zip", elsewhere)
     assert arrived.maps is None
     assert arrived.references == ()
+
+
+@pytest.fixture
+def of_a_region(tiny_editor: Editor, photograph: Image.Image, tmp_path: Path) -> Entry:
+    """The result of a mask with very many shades."""
+    grain = Image.fromarray(np.random.default_rng(0).integers(0, 256, (1000, 1200), dtype=np.uint8))
+    picture = photograph.resize((96, 80))
+    made = tiny_editor.edit(EditRequest([picture], "make it “brighter”", seed=7, region=Region(grain, 2.0)))
+    return History(tmp_path / "here").save(made, [picture])
+
+
+def test_a_result_with_a_large_mask_is_made_again_elsewhere(
+    of_a_region: Entry, tiny_editor: Editor, tmp_path: Path, elsewhere: History
+) -> None:
+    export_bundle(of_a_region, tmp_path / "one.zip")
+    arrived = import_bundle(tmp_path / "one.zip", elsewhere)
+    assert not hindrance(arrived.settings)
+    again = tiny_editor.edit(request_for(tiny_editor, arrived.settings, [load_image(arrived.source)]))
+    assert np.array_equal(np.asarray(again.image), pixels(of_a_region.result))
+
+
+def test_a_bundle_that_was_made_without_the_mask_opens(
+    of_a_region: Entry, tiny_editor: Editor, tmp_path: Path, elsewhere: History
+) -> None:
+    older = of_a_region.settings | {"region": {"feather": 2.0, "size": [1200, 1000]}}
+    result, source = load_image(of_a_region.result), load_image(of_a_region.source)
+    export_bundle(History(tmp_path / "older").save(EditResult(result, older, {}), [source]), tmp_path / "one.zip")
+    arrived = import_bundle(tmp_path / "one.zip", elsewhere)
+    assert arrived.settings == older and "can't be made again" in hindrance(older)
+    check_settings(older)
+    with pytest.raises(RegionError, match="mask was too large"):
+        request_for(tiny_editor, older, [source])
 
 
 def test_an_export_that_fails_leaves_no_file(entry: Entry, tmp_path: Path) -> None:
@@ -179,7 +214,7 @@ HARMFUL: dict[str, tuple[Callable[[Files], Files], str]] = {
         lambda files: sealed(files | {"maps.npz": _other_npz()}), "maps.npz can't be used",
     ),
     "a text that is too long": (
-        lambda files: sealed(files | {"settings.json": bytes(bundles.MOST_TEXT + 1)}), "settings.json has 4.19 MB",
+        lambda files: files | {"manifest.json": bytes(bundles.MOST_TEXT + 1)}, "manifest.json has 4.19 MB",
     ),
     "too many files": (
         lambda files: sealed(files | {f"source.{n}.png": b"" for n in range(2, 200)}), "it holds 203 files",

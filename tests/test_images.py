@@ -1,5 +1,7 @@
 """Picture files, PIL images and tensors."""
 
+import io
+import random
 import struct
 import zlib
 from pathlib import Path
@@ -7,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageCms
 
 from mmdit import images
 from mmdit.images import ImageError, load_image, prepare, read_settings, save_png, to_image, to_tensor
@@ -66,6 +68,114 @@ def test_sixteen_bit_grey_keeps_its_shades(tmp_path: Path) -> None:
     assert pixels(load_image(tmp_path / "deep.png"))[0, :, 0].tolist() == [0, 100, 255]
 
 
+@pytest.mark.parametrize("mode", ["F", "I"])
+def test_numbers_that_do_not_tell_what_white_is_are_refused(mode: str, tmp_path: Path) -> None:
+    Image.new(mode, (4, 3), 1).save(tmp_path / "numbers.tif")
+    with pytest.raises(ImageError, match=rf"numbers\.tif: .*mode {mode}\b.*save it with 8 or 16 bits"):
+        load_image(tmp_path / "numbers.tif")
+    with pytest.raises(ImageError, match="mode"):
+        prepare(Image.new(mode, (4, 3), 200))
+
+
+def test_sixteen_bits_in_thirty_two_keep_their_shades(tmp_path: Path) -> None:
+    (tmp_path / "deep.pgm").write_bytes(b"P5 3 1 65535\n" + struct.pack(">3H", 0, 257, 257 * 200))
+    assert pixels(load_image(tmp_path / "deep.pgm"))[0, :, 0].tolist() == [0, 1, 200]
+    (tmp_path / "dark.pgm").write_bytes(b"P5 1 1 65535\n" + struct.pack(">H", 200))
+    assert pixels(load_image(tmp_path / "dark.pgm")).max() <= 1
+    assert pixels(prepare(Image.new("I", (1, 1), 257 * 90))).tolist() == [[[90, 90, 90]]]
+
+
+# ---- colour profiles
+
+DISPLAY_P3 = {"rXYZ": (0.5151, 0.2412, -0.0011), "gXYZ": (0.2920, 0.6922, 0.0419), "bXYZ": (0.1571, 0.0666, 0.7841)}
+
+
+def profile(primaries: dict[str, tuple[float, float, float]] | None = None) -> bytes:
+    """sRGB's, with other primaries written into it."""
+    data = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    for index in range(struct.unpack_from(">I", data, 128)[0]):
+        name, place, _ = struct.unpack_from(">4sII", data, 132 + 12 * index)
+        if place and name.decode() in (primaries or {}):
+            struct.pack_into(">3i", data, place + 8, *(round(value * 65536) for value in primaries[name.decode()]))
+    return bytes(data)
+
+
+def grey_profile(gamma: float) -> bytes:
+    """Of the smallest kind: a white point and one power."""
+    white = b"XYZ \0\0\0\0" + struct.pack(">3i", *(round(value * 65536) for value in (0.9642, 1.0, 0.8249)))
+    curve = b"curv\0\0\0\0" + struct.pack(">IH", 1, round(gamma * 256)) + b"\0\0"
+    places = (128 + 4 + 24, 128 + 4 + 24 + len(white))
+    tags = struct.pack(">I4sII4sII", 2, b"wtpt", places[0], len(white), b"kTRC", places[1], len(curve))
+    rest = tags + white + curve
+    head = struct.pack(">I4sI4s4s4s12x4s", 128 + len(rest), b"lcms", 0x02400000, b"mntr", b"GRAY", b"XYZ ", b"acsp")
+    illuminant = struct.pack(">3i", *(round(value * 65536) for value in (0.9642, 1.0, 0.8249)))
+    return head.ljust(68, b"\0") + illuminant + bytes(48) + rest
+
+
+def colours() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (40, 30, 3), dtype=np.uint8)
+
+
+def linear(values: np.ndarray) -> np.ndarray:
+    values = values / 255
+    return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+
+
+def encoded(values: np.ndarray) -> np.ndarray:
+    values = values.clip(0, 1)
+    return 255 * np.where(values <= 0.0031308, 12.92 * values, 1.055 * values ** (1 / 2.4) - 0.055)
+
+
+def test_a_wide_gamut_comes_out_in_srgb(tmp_path: Path) -> None:
+    """By the matrices that Display P3 and sRGB are defined with, beyond whose range colours are clipped."""
+    given = colours()
+    Image.fromarray(given).save(tmp_path / "phone.png", icc_profile=profile(DISPLAY_P3))
+    p3 = np.array([[0.486571, 0.265668, 0.198217], [0.228975, 0.691739, 0.079287], [0.0, 0.045113, 1.043944]])
+    srgb = np.array(
+        [[3.240970, -1.537383, -0.498611], [-0.969244, 1.875968, 0.041555], [0.055630, -0.203977, 1.056972]]
+    )
+    found = load_image(tmp_path / "phone.png")
+    assert np.abs(pixels(found) - encoded(linear(given) @ (srgb @ p3).T)).max() <= 3
+    save_png(found, tmp_path / "again.png", {})
+    assert load_image(tmp_path / "again.png").tobytes() == found.tobytes()
+
+
+@pytest.mark.parametrize("icc", [None, b"", b"no profile", profile()[:300], profile()])
+def test_what_is_srgb_or_has_a_broken_profile_stays_to_the_bit(icc: bytes | None, tmp_path: Path) -> None:
+    Image.fromarray(colours()).save(tmp_path / "picture.png", icc_profile=icc)
+    assert np.array_equal(pixels(load_image(tmp_path / "picture.png")), colours())
+
+
+@pytest.mark.parametrize("mode", ["CMYK", "L"])
+def test_a_profile_for_other_colours_is_ignored(mode: str, tmp_path: Path) -> None:
+    picture = Image.fromarray(colours()).convert(mode)
+    picture.info["icc_profile"] = profile(DISPLAY_P3) if mode == "CMYK" else b"\0" * 200
+    assert np.array_equal(pixels(prepare(picture)), np.asarray(picture.convert("RGB")))
+    coloured = Image.fromarray(colours())
+    coloured.info["icc_profile"] = grey_profile(1.0)
+    assert np.array_equal(pixels(prepare(coloured)), colours())
+
+
+def test_grey_by_its_profile(tmp_path: Path) -> None:
+    ramp = np.arange(256, dtype=np.uint8)[None]
+    Image.fromarray(ramp).save(tmp_path / "linear.png", icc_profile=grey_profile(1.0))
+    found = pixels(load_image(tmp_path / "linear.png"))
+    assert np.abs(found[0, :, 1] - encoded(ramp[0] / 255)).max() <= 1
+    assert found[0, 0].tolist() == [0, 0, 0] and found[0, 255].tolist() == [255, 255, 255]
+
+
+def test_a_profile_leaves_transparency_alone() -> None:
+    solid = Image.fromarray(colours())
+    clear = solid.copy()
+    clear.putalpha(Image.linear_gradient("L").resize(solid.size))
+    for picture in (solid, clear):
+        picture.info["icc_profile"] = profile(DISPLAY_P3)
+    within = prepare(solid).convert("RGBA")
+    within.putalpha(clear.getchannel("A"))
+    expected = Image.alpha_composite(Image.new("RGBA", solid.size, "white"), within).convert("RGB")
+    assert np.array_equal(pixels(prepare(clear)), np.asarray(expected))
+
+
 def test_cmyk(tmp_path: Path) -> None:
     Image.new("CMYK", (16, 16), (255, 0, 0, 0)).save(tmp_path / "ink.jpg", quality=95)
     red, green, blue = pixels(load_image(tmp_path / "ink.jpg"))[8, 8]
@@ -119,6 +229,26 @@ def test_unreadable_files_are_refused(tmp_path: Path) -> None:
         with pytest.raises(ImageError, match=name) as caught:
             load_image(tmp_path / name)
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["AVIF", "DDS", "QOI"])
+def test_damaged_files_are_opened_or_refused_in_a_sentence(kind: str, tmp_path: Path) -> None:
+    Image.init()
+    if kind not in Image.SAVE:
+        pytest.skip(f"this Pillow writes no {kind}")
+    buffer, draw, refused = io.BytesIO(), random.Random(0), 0
+    Image.effect_noise((48, 48), 40).convert("RGB").save(buffer, kind)
+    for _ in range(400):
+        data = bytearray(buffer.getvalue())
+        for _ in range(draw.choice([1, 6])):
+            data[draw.randrange(min(len(data), draw.choice([150, 10**6])))] = draw.randrange(256)
+        (tmp_path / "damaged").write_bytes(data)
+        try:
+            load_image(tmp_path / "damaged")
+        except ImageError as error:
+            refused += 1
+            assert "\n" not in str(error)
+    assert refused > 20
 
 
 @pytest.mark.parametrize("name", ["missing.png", "."])

@@ -29,7 +29,7 @@ from mmdit.catalog import CATALOG
 from mmdit.cli import main
 from mmdit.families.step1x_edit.transformer import Step1XEditTransformer2DModel
 from mmdit.lora.architectures import KNOWN, guess_family, linear_shapes
-from mmdit.lora.formats import find_targets
+from mmdit.lora.formats import seed_targets
 from mmdit.lora.inspect import LoraError, LoraReport, inspect, read_header
 from mmdit.model.transformer import MiniMMDiT
 
@@ -175,6 +175,7 @@ def test_more_than_pairs_is_refused_in_words(ending: str, words: str, tmp_path: 
     report = inspect_tensors(tmp_path, held, shapes("qwen_image_edit"))
     assert not report.whole and report.unknown == (f"{TO_Q} ({words})",)
     assert f"({TO_Q} ({words}))" in report.refusal()
+    assert ("which can't be applied" in report.refusal()) == bool(report.methods) == (words != "bias")
 
 
 def test_a_lokr_file_is_counted_by_layers(tmp_path: Path) -> None:
@@ -182,7 +183,9 @@ def test_a_lokr_file_is_counted_by_layers(tmp_path: Path) -> None:
     held = {f"{name}.{part}": torch.ones(4, 4) for name in names for part in ("lokr_w1", "lokr_w2")}
     held |= {f"{name}.alpha": torch.tensor(4.0) for name in names}
     report = inspect_tensors(tmp_path, held, shapes("qwen_image_edit"))
-    assert counts(report) == (0, 0, 0, 0, 3) and report.format == "none"
+    assert counts(report) == (0, 0, 0, 0, 3) and (report.format, report.methods) == ("LoKr", ("LoKr",))
+    assert report.refusal().startswith("lora.safetensors holds LoKr, which can't be applied: 0 modules match, 3 ")
+    assert report.refusal().endswith("; use a LoRA of low-rank pairs") and "alpha" not in report.evidence
     assert report.unknown[0] == "transformer_blocks_0_attn_to_q (LoKr)"
     assert [one.block for one in report.blocks] == [f"transformer_blocks.{index}" for index in range(3)]
 
@@ -256,6 +259,22 @@ def test_alpha_tensors_of_every_type(dtype: torch.dtype, tmp_path: Path) -> None
     assert (report.alphas, report.scales) == ((6.0, 12.0), (1.5, 3.0))
     assert next(target.scale for target in report.targets if target.module == TO_Q) == 3.0
     assert report.as_json()["alpha"] == [6.0, 12.0] and report.as_json()["rank"] == 4
+
+
+@pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.float8_e5m2])
+def test_float8_pairs_and_their_alpha_are_read(dtype: torch.dtype, tmp_path: Path) -> None:
+    held = tensors("kohya", attention(shapes("qwen_image_edit")), alpha=6.0)
+    held = {key: value.to(dtype) for key, value in held.items()}
+    report = inspect_tensors(tmp_path, held, shapes("qwen_image_edit"))
+    assert report.whole and (report.alpha, report.scale) == (6.0, 1.5)
+
+
+@pytest.mark.parametrize(("dtype", "named"), [(torch.int8, "I8"), (torch.uint8, "U8"), (torch.bool, "BOOL")])
+def test_pairs_that_are_no_floating_point_numbers_are_refused(dtype: torch.dtype, named: str, tmp_path: Path) -> None:
+    held = tensors("bare", attention(shapes("qwen_image_edit")))
+    held = {key: value.to(dtype) for key, value in held.items()}
+    with pytest.raises(LoraError, match=rf"holds {named}, which are no weights; get it as BF16 or F16"):
+        inspect_tensors(tmp_path, held, shapes("qwen_image_edit"))
 
 
 def test_rank_stabilised_scale_is_pefts(tmp_path: Path) -> None:
@@ -395,7 +414,8 @@ print(json.dumps([found, report.bytes, peak() - before, seconds, "torch" in sys.
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc tells the peak on Linux only")
 def test_an_850_mb_file_needs_next_to_no_memory_and_no_torch(tmp_path: Path) -> None:
     file, modules = tmp_path / "large.safetensors", linear_shapes("qwen-image")
-    twelve = {name: modules[name] for own in find_targets("qwen-image", modules).values() for name in own}
+    ends = tuple(f".{own}" for own in seed_targets("qwen-image").values())
+    twelve = {name: shape for name, shape in modules.items() if name.endswith(ends)}
     write_sparse(file, keys("pixelsmile", twelve, rank=64))
     ended = subprocess.run(
         [sys.executable, "-c", INSPECT, str(REPOSITORY / "mmdit"), str(file)],
@@ -465,6 +485,14 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert main(["lora", "inspect", str(file), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["family"], told["model"], told["matched"], told["unknown"]) == ("unknown", "no model", 0, 1)
+    assert main(["lora", "inspect", str(file)]) == 0
+    assert "lora.safetensors does not fit any model that is known here: 0 modules match" in capsys.readouterr().out
+
+    save_file({"hello.world": torch.ones(2, 2)}, file)
+    assert main(["lora", "inspect", str(file), "--model", "mini"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("lora.safetensors: no LoRA, ") and shown.endswith("; use the file of a LoRA\n")
+    assert "scale 1, is assumed" not in shown
 
 
 # ---- models without weights ----

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from mmdit.images import ImageError, load_image
+from mmdit.images import ImageError, load_image, read_settings, save_png
 from mmdit.region import Region, RegionError, from_map, load_mask, region_of
 
 SIZE = (61, 47)
@@ -48,6 +48,18 @@ def test_the_edge_rises_with_the_distance_to_what_is_kept() -> None:
     for row, column in [(20, 30), (20, 17), (20, 18), (8, 30), (28, 38)]:
         distance = min(math.dist((row, column), other) for other in kept)
         assert abs(weights[row, column] / 255 - min(1, distance / 5)) <= 1 / 255
+
+
+@pytest.mark.parametrize("feather", [8.0, 64.0])
+def test_each_piece_has_an_edge_of_its_own(feather: float) -> None:
+    large, small = Image.new("L", (200, 120)), Image.new("L", (200, 120))
+    large.paste(255, (5, 5, 105, 105))
+    small.paste(255, (150, 50, 156, 56))
+    both = Image.composite(large, small, large)
+    alone, together = (np.asarray(Region(mask, feather).weights(mask.size)) for mask in (small, both))
+    assert alone.max() == 255
+    assert np.array_equal(together[:, 120:], alone[:, 120:])
+    assert np.array_equal(together[:, :120], np.asarray(Region(large, feather).weights(large.size))[:, :120])
 
 
 def test_the_pictures_border_is_no_edge() -> None:
@@ -116,12 +128,16 @@ def test_settings_bring_the_region_back() -> None:
     assert again.feather == 3.5 and again.mask.tobytes() == region.mask.tobytes()
 
 
-def test_a_mask_too_rich_for_settings_is_not_kept_in_them() -> None:
-    grain = Image.fromarray(np.random.default_rng(0).integers(0, 256, (900, 900), dtype=np.uint8))
-    settings = Region(grain).settings()
-    assert "mask" not in settings
-    with pytest.raises(RegionError, match="give the region again"):
-        region_of(settings)
+def test_a_large_mask_is_kept_in_a_pictures_settings(tmp_path: Path) -> None:
+    grain = Image.fromarray(np.random.default_rng(0).integers(0, 256, (1500, 1500), dtype=np.uint8))
+    save_png(noise(0), tmp_path / "result.png", {"region": Region(grain).settings()})
+    kept = region_of(read_settings(tmp_path / "result.png")["region"])
+    assert kept.mask.tobytes() == grain.tobytes()
+
+
+def test_settings_without_the_mask_say_so() -> None:
+    with pytest.raises(RegionError, match="too large to be kept in the settings; give the region again"):
+        region_of({"feather": 8.0, "size": [900, 900]})
 
 
 @pytest.mark.parametrize("damage", [{"mask": "?"}, {"mask": "aGVsbG8="}, {"feather": "wide"}, {"mask": 3}])

@@ -498,6 +498,19 @@ def test_what_nobody_sees_does_not_count(page, served: Served) -> None:
 
 
 @pytest.mark.browser
+def test_every_slider_has_a_name_and_says_its_value(page) -> None:
+    show(page, "with-words")
+    values = {
+        "Size": " px", "Threshold": "50 % of the largest", "Smoothing": "0.5 patches", "Grow or shrink": "0 px",
+        "Soft edge": "8 px",
+    }  # fmt: skip
+    for name, value in values.items():
+        slider = page.get_by_role("slider", name=name, exact=True)
+        assert slider.get_attribute("aria-valuetext").endswith(value)
+    assert page.locator("input[type=range]").count() == len(values)
+
+
+@pytest.mark.browser
 @pytest.mark.parametrize("width", [390, 1440])
 def test_the_painter_fits_and_the_dark_reaches_it(page, served: Served, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 844})

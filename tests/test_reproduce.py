@@ -196,6 +196,49 @@ def test_a_preset_whose_file_was_replaced_is_refused(
     assert nothing.edit(request).image.tobytes() == made.image.tobytes()
 
 
+@pytest.fixture
+def scaled(looking: Editor, looks: Path, tmp_path: Path) -> Editor:
+    """The tiny editor with a preset that gives its file an alpha of 1 for rank 4."""
+    folder = tmp_path / "scaled"
+    folder.mkdir()
+    write(folder / "film.safetensors", "bare", blocks_of(looking), seed=9)
+    (folder / "look.yaml").write_text("title: Look\nfamily: mini\nsource:\n  file: film.safetensors\nalpha: 1\n")
+    return Editor(looking.entry, looking._family, Presets([folder]))
+
+
+def test_a_lora_is_scaled_again_as_its_preset_did(
+    scaled: Editor, looking: Editor, picture: Image.Image, tmp_path: Path
+) -> None:
+    made = scaled.edit(EditRequest([picture], "make it brighter", seed=1, loras=[LoraWeight("look")]))
+    assert (made.settings["loras"][0]["alpha"], made.settings["loras"][0]["scale"]) == (1.0, 0.25)
+    assert again(scaled, made, [picture], tmp_path).settings == made.settings
+    offered = [tmp_path / "scaled" / "film.safetensors"]
+    reproduced = again(looking, made, [picture], tmp_path, loras=offered)  # which knows no such preset
+    assert reproduced.image.tobytes() == made.image.tobytes()
+    preset = tmp_path / "scaled" / "look.yaml"
+    preset.write_text(preset.read_text().replace("alpha: 1", "alpha: 16"))
+    assert again(scaled, made, [picture], tmp_path).image.tobytes() == made.image.tobytes()
+    older = made.settings | {"loras": [{"name": "look", "sha256": made.settings["loras"][0]["sha256"], "weight": 1.0}]}
+    assert request_for(scaled, older, [picture]).loras == [LoraWeight("look")]
+
+
+def test_a_lora_that_can_not_be_scaled_as_it_was_is_refused(
+    looking: Editor, picture: Image.Image, tmp_path: Path
+) -> None:
+    """peft keeps alpha in a file beside, which can get lost."""
+    folder = tmp_path / "adapter"
+    folder.mkdir()
+    file, beside = folder / "adapter_model.safetensors", folder / "adapter_config.json"
+    write(file, "peft", blocks_of(looking))
+    beside.write_text('{"lora_alpha": 8, "use_rslora": true}')
+    made = looking.edit(EditRequest([picture], "make it brighter", seed=1, loras=[LoraWeight(file)]))
+    assert request_for(looking, made.settings, [picture], [file]).loras[0].alpha is None
+    beside.unlink()
+    elsewhere = shutil.copy(file, tmp_path / "film.safetensors")
+    with pytest.raises(ReproduceError, match=r"was applied at scale 4\.0, and here it would be at 1\.0; put back"):
+        request_for(looking, made.settings, [picture], [elsewhere])
+
+
 CHANGED: dict[str, tuple[dict[str, Any], str]] = {
     "nothing": ({"instruction": None}, "instruction is 'None'"),
     "a path as a picture": ({"images": ["/etc/passwd"]}, "'images', which this version does not know"),

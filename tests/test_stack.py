@@ -46,6 +46,21 @@ def stack_of(model: nn.Module, **options: int) -> LoraStack:
     return LoraStack(model, "a tiny model", Presets([]), **options)
 
 
+@pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.float8_e5m2])
+def test_float8_is_applied_as_the_numbers_that_it_holds(dtype: torch.dtype, tmp_path: Path) -> None:
+    model = shared("qwen_image_edit").transformer
+    write(tmp_path / "wide.safetensors", "bare", shapes(model), rank=RANK)
+    narrow = {key: value.to(dtype) for key, value in load_file(tmp_path / "wide.safetensors").items()}
+    save_file({key: value.float() for key, value in narrow.items()}, tmp_path / "wide.safetensors")
+    save_file(narrow, tmp_path / "narrow.safetensors")
+    linear = next(module for name, module in linears(model).items() if "blocks." in name)
+    x, outputs = torch.randn(2, linear.in_features, generator=torch.Generator().manual_seed(0)), []
+    for file in ("wide", "narrow"):
+        with stack_of(model).applied([LoraWeight(tmp_path / f"{file}.safetensors")]), torch.inference_mode():
+            outputs.append(linear(x))
+    assert torch.equal(*outputs) and not torch.equal(outputs[0], linear(x))
+
+
 def two_files(folder: Path, model: nn.Module) -> dict[Path, dict[str, Update]]:
     """Two files for every Linear of every block, with what each does to it."""
     files = (folder / "first.safetensors", folder / "second.safetensors")
@@ -248,6 +263,18 @@ def test_a_file_that_does_not_fit_is_refused_whole_and_applied_in_part_only_when
         assert not torch.equal(field(model), plain)
 
 
+def test_an_edit_says_what_it_left_out_of_a_lora(tiny_editor: Editor, photograph: Image.Image, tmp_path: Path) -> None:
+    first, _ = two_files(tmp_path, tiny_editor.transformer)
+    held, name = load_file(first), "transformer.transformer_blocks.0.attn.to_q.lora_{}.weight"
+    asked = EditRequest([photograph], "make it darker", seed=1, loras=[LoraWeight(first, partial=True)])
+    assert not tiny_editor.edit(asked).warnings
+    save_file(
+        held | {f"transformer.nowhere.lora_{half}.weight": held[name.format(half)].clone() for half in "AB"}, first
+    )
+    (warning,) = tiny_editor.edit(asked).warnings
+    assert warning.startswith("first.safetensors was applied in part") and "nowhere" in warning
+
+
 def test_nothing_that_fits_is_refused_even_in_part(model: MiniMMDiT, tmp_path: Path) -> None:
     file = tmp_path / "flux.safetensors"
     write(file, "diffusers", {"single_transformer_blocks.0.attn.to_q": (16, 16)}, rank=2, alpha=2.0, seed=0)
@@ -362,7 +389,7 @@ def test_an_edit_with_loras_says_so_and_the_next_one_is_plain(
         report = tiny.inspect_lora(lora.name_or_path)
         assert said == {
             "name": lora.name_or_path.name, "file": lora.name_or_path.name, "sha256": report.sha256,
-            "weight": lora.weight, "blocks": lora.blocks,
+            "weight": lora.weight, "blocks": lora.blocks, "alpha": ALPHA, "scale": ALPHA / RANK,
         }  # fmt: skip
     assert tiny.edit(request_for(photograph)).image.tobytes() == plain.image.tobytes()
 

@@ -11,7 +11,7 @@ writes them. So one table serves every family, and what the model lacks cannot b
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 SEED_TARGETS: tuple[str, ...] = (
@@ -123,6 +123,11 @@ _KINDS = (
     (re.compile(r"\.(?:lora_bias|lora_(?:B|up)(?:\.\w+)?\.bias)$"), "bias"),
     (re.compile(r"\.alpha$"), "alpha without a pair"),
 )
+_METHODS = {
+    "DoRA magnitudes": "DoRA", "LoKr": "LoKr", "LoHa": "LoHa", "OFT": "OFT", "LoCon": "LoCon",
+    "full weight difference": "full weight differences",
+}  # fmt: skip
+"""Of `_KINDS`, those that make a file something else than low-rank pairs → what that is called."""
 
 
 @dataclass(frozen=True)
@@ -230,6 +235,12 @@ def describe(key: str) -> tuple[str, str]:
     return _own_name(stem), "text encoder" if _TEXT_ENCODER.match(key) else kind
 
 
+def methods(keys: Iterable[str]) -> tuple[str, ...]:
+    """What keys of `Reading.unknown` make of a file beside or in place of low-rank pairs, such as LoHa; each once."""
+    found = (_METHODS.get(describe(key)[1]) for key in keys)
+    return tuple(dict.fromkeys(method for method in found if method))
+
+
 def seed_targets(family: str) -> dict[str, str]:
     """The seed's targets → what the family calls them; both are ends of module names.
 
@@ -239,21 +250,6 @@ def seed_targets(family: str) -> dict[str, str]:
     if family not in _FEED_FORWARD:
         raise ValueError(f"the targets of {family!r} are unknown; there are those of {', '.join(_FEED_FORWARD)}")
     return dict(zip(SEED_TARGETS, (*SEED_TARGETS[:8], *_FEED_FORWARD[family]), strict=True))
-
-
-def find_targets(family: str, modules: Mapping[str, tuple[int, int]]) -> dict[str, tuple[str, ...]]:
-    """The seed's targets → the modules that they are in this model, in the model's order.
-
-    Raises:
-        ValueError: an unknown family, or a target without any module, which training would skip without a word.
-    """
-    found = {
-        seed: tuple(module for module in modules if f".{module}".endswith(f".{own}"))
-        for seed, own in seed_targets(family).items()
-    }
-    if lost := [seed for seed, own in found.items() if not own]:
-        raise ValueError(f"the model has no module for {', '.join(lost)}; it is not of the family {family!r}")
-    return found
 
 
 def _pairs(targets: tuple[str, ...], parts: dict[str, str], modules: Mapping[str, tuple[int, int]]) -> list[Pair]:

@@ -86,5 +86,10 @@ def _number(raw: bytes, dtype: str) -> float:
     """The first number in some bytes; not a number for a type that holds none."""
     if dtype == "BF16":  # the upper half of a float32
         raw, dtype = b"\0\0" + raw[:2], "F32"
+    if dtype == "F8_E5M2":  # the upper half of a float16
+        raw, dtype = b"\0" + raw[:1], "F16"
+    if dtype == "F8_E4M3" and raw[0] & 127 != 127:  # a float16's upper bits, but the exponent is 8 less
+        (number,) = struct.unpack("<e", struct.pack("<H", (raw[0] & 128) << 8 | (raw[0] & 127) << 7))
+        return 256 * number
     layout = _NUMBERS.get(dtype)
     return float(struct.unpack_from(layout, raw)[0]) if layout else math.nan

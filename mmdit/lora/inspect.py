@@ -16,14 +16,17 @@ from typing import Any
 
 from mmdit.lora.architectures import guess_family
 from mmdit.lora.fit import NO_MODULE, fit
-from mmdit.lora.formats import Pair, read_keys
+from mmdit.lora.formats import Pair, methods, read_keys, split_keys
 from mmdit.lora.header import LoraError, LoraHeader, file_sha256, read_header
 
 __all__ = ["BlockCount", "LoraError", "LoraHeader", "LoraReport", "LoraTarget", "inspect", "read_header"]
 
+NO_MODEL = "no model"
+"""What a file is held against when it looks like nothing that is known."""
 SHOWN = 3  # names in a sentence; of more, their number
 _BLOCK = re.compile(r"(\w*?blocks)[._](\d+)[._]")
 _ALPHA_HINTS = ("ss_network_alpha", "network_alpha", "lora_alpha")
+_FLOATING = {"F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2"}
 _ADAPTER_METADATA = "lora_adapter_metadata"  # where diffusers keeps peft's configuration
 _PEFT_FILES = ("adapter_model.safetensors", "adapter_config.json")  # peft keeps it in a file of its own
 
@@ -63,9 +66,9 @@ class LoraReport:
     """
     Args:
         name: the file's name without its ending.
-        format: see `mmdit.lora.formats.Reading`.
+        format: see `mmdit.lora.formats.Reading`; of a file without a pair what it is instead, such as LoHa.
         ranks, alphas, scales: distinct values over the file's pairs, sorted.
-        alpha_source: in words, where alpha is from.
+        alpha_source: in words, where alpha is from; empty where there is no pair.
         dtype: of the file's tensors, as safetensors names it.
         model: what the file was held against.
         targets: what would be applied.
@@ -107,7 +110,12 @@ class LoraReport:
     @property
     def evidence(self) -> str:
         """What the guess and alpha rest on, in one sentence."""
-        return f"{self._guess[1]}; {self.alpha_source}"
+        return "; ".join(filter(None, (self._guess[1], self.alpha_source)))
+
+    @cached_property
+    def methods(self) -> tuple[str, ...]:
+        """What the file holds beside or in place of low-rank pairs, which is recognised and not applied: LoHa, …"""
+        return methods(split_keys(self.header.shapes).unknown)
 
     @cached_property
     def _guess(self) -> tuple[str, str]:
@@ -141,6 +149,16 @@ class LoraReport:
             for block, *counts in lines
         )
 
+    @property
+    def alpha(self) -> Any:
+        """The file's one alpha; a list where it mixes several."""
+        return _one_or_list(self.alphas)
+
+    @property
+    def scale(self) -> Any:
+        """The one scale of its pairs; a list where it mixes several."""
+        return _one_or_list(self.scales)
+
     def as_json(self) -> dict[str, Any]:
         """Everything but the metadata, JSON-ready; rank, alpha and scale are lists only where the file mixes them."""
         listed = {
@@ -149,18 +167,23 @@ class LoraReport:
         }  # fmt: skip
         return {
             "name": self.name, "format": self.format, "family": self.family, "evidence": self.evidence,
-            "rank": _one_or_list(self.ranks), "alpha": _one_or_list(self.alphas), "scale": _one_or_list(self.scales),
+            "rank": _one_or_list(self.ranks), "alpha": self.alpha, "scale": self.scale,
             "dtype": self.dtype, "bytes": self.bytes, "sha256": self.sha256, "model": self.model, "whole": self.whole,
             **{what: len(names) for what, names in listed.items()},
             **{f"{what}_names": list(names) for what, names in listed.items()},
             "blocks": [asdict(block) for block in self.blocks],
         }  # fmt: skip
 
-    def refusal(self) -> str:
-        """Why the file is not applied whole, and what to do, in one sentence; empty if it is."""
+    def loss(self) -> str:
+        """What is lost where what fits is applied all the same, in one sentence; empty where nothing is."""
         if self.whole:
             return ""
-        lost = [
+        return f"{self.path.name} was applied in part: {len(self.targets)} modules match, left out were {self._lost}."
+
+    @property
+    def _lost(self) -> str:
+        """The modules that are not applied, by what is the matter with them."""
+        return "; ".join(
             f"{len(names)} {what} ({_some(names)})"
             for names, what in (
                 (self.incomplete, "with half a pair"),
@@ -168,13 +191,21 @@ class LoraReport:
                 (self.unknown, "that the model does not have or take"),
             )
             if names
-        ]
-        looks = "" if self.family == "unknown" else f" (this one looks like {self.family})"
-        accept = ", or accept the loss and apply the rest" if self.targets else ""
-        return (
-            f"{self.path.name} does not fit {self.model}: {len(self.targets)} modules match, "
-            f"{'; '.join(lost) or 'it holds no LoRA'}; use a file that was made for this model{looks}{accept}"
         )
+
+    def refusal(self) -> str:
+        """Why the file is not applied whole, and what to do, in one sentence; empty if it is."""
+        if self.whole:
+            return ""
+        why = f"{len(self.targets)} modules match, {self._lost or 'it holds no LoRA'}"
+        accept = ", or accept the loss and apply the rest" if self.targets else ""
+        if self.methods:
+            held = " and ".join(self.methods)
+            return f"{self.path.name} holds {held}, which can't be applied: {why}; use a LoRA of low-rank pairs{accept}"
+        looks = "" if self.family == "unknown" else f" (this one looks like {self.family})"
+        model = "any model that is known here" if self.model == NO_MODEL else self.model
+        use = f"use a file that was made for this model{looks}" if self.format != "none" else "use the file of a LoRA"
+        return f"{self.path.name} does not fit {model}: {why}; {use}{accept}"
 
 
 def inspect(
@@ -188,24 +219,27 @@ def inspect(
         alpha: for pairs whose alpha neither the tensors nor the metadata give.
 
     Raises:
-        LoraError: an unreadable file, or an alpha that is no number.
+        LoraError: an unreadable file, pairs of another type than floating-point, or an alpha that is no number.
     """
     header = read_header(path)
     reading = read_keys(header.shapes, modules)
     held = fit(reading, header.shapes, modules)
+    kinds = {header.dtypes[key] for pair in reading.pairs for key in (pair.down, pair.up) if key}
+    if others := sorted(kinds - _FLOATING):
+        raise LoraError(f"{header.path.name} holds {', '.join(others)}, which are no weights; get it as BF16 or F16")
     scale_of, source = _scaling(header, alpha)
     pairs = [pair for pair in reading.pairs if pair.down and pair.up and header.shapes[pair.down]]
     scaled = {pair: (header.shapes[pair.down][0], *scale_of(pair)) for pair in pairs}
     sizes = set(scaled.values())
     unknown = {name: name if kind == NO_MODULE else f"{name} ({kind})" for name, kind in held.unknown.items()}
     matched = [pair.module for pair in held.matched]
-    kinds = {header.dtypes[key] for pair in reading.pairs for key in (pair.down, pair.up) if key}
     return LoraReport(
-        path=header.path, name=header.path.stem, format=reading.format,
+        path=header.path, name=header.path.stem,
+        format=reading.format if reading.pairs else " and ".join(methods(reading.unknown)) or reading.format,
         ranks=_distinct(rank for rank, _, _ in sizes),
         alphas=_distinct(alpha for _, alpha, _ in sizes),
         scales=_distinct(scale for _, _, scale in sizes),
-        alpha_source=source,
+        alpha_source=source if sizes else "",
         dtype=", ".join(sorted(kinds)), bytes=header.bytes, metadata=header.metadata, model=model,
         targets=tuple(LoraTarget(pair.module, pair.down, pair.up, pair.rows, *scaled[pair]) for pair in held.matched),
         missing=held.missing, incomplete=held.incomplete,

@@ -3,16 +3,17 @@
 In: folders of YAML files and .safetensors (`lora_presets`, and the user's own). Out: `Preset`s, and files whose
 SHA-256 was checked. A bad file is reported and hides no good one. Folders are looked through at each question, so what
 is dropped there is found; what was read is kept in the object as long as a file stays as it was. Nothing is written but
-by huggingface_hub, into its own cache. Knows no model; what the weights fit is for `mmdit.lora.inspect` to tell.
+by huggingface_hub, into its own cache. Knows no weights; what they fit is for `mmdit.lora.inspect` to tell.
 """
 
 import difflib
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+from mmdit.catalog import CATALOG
 from mmdit.hub_errors import hub_errors, out_of_reach, page
 from mmdit.lora.header import file_sha256
 from mmdit.lora.inspect import LoraError, read_header
@@ -102,6 +103,47 @@ class Presets:
             raise _unknown(text, is_lora, list(presets))
         file = hub_id[3] if hub_id[2] else self._only_file(hub_id[1])
         return self._fetch(read_hub_file({"repository": hub_id[1], "file": file}, shown(text)), None), None
+
+    def is_here(self, preset: Preset) -> bool:
+        """Whether its file lies on this machine; asks no network."""
+        if preset.hub is None:
+            return True
+        from huggingface_hub import try_to_load_from_cache
+
+        hub = preset.hub
+        found = try_to_load_from_cache(hub.repository, hub.file, revision=hub.revision, cache_dir=self._hub_cache)
+        return isinstance(found, str)
+
+    def check_kind(self, name: str, modules: Mapping[str, tuple[int, int]], model: str, partial: bool) -> None:
+        """Whether a preset that is not here is worth fetching for a model; anything else that is named may pass.
+
+        Args:
+            modules: the model's Linears, name → (out, in).
+            model: its name, for the refusal.
+            partial: what fits is to be applied, if something does.
+
+        Raises:
+            PresetError: it is for an architecture with other blocks.
+        """
+        from mmdit.lora.architectures import KNOWN, linear_shapes
+
+        preset = self.find(name)
+        if preset is None or self.is_here(preset) or preset.family not in (*KNOWN, *CATALOG):
+            return
+        blocks = {of: shape for of, shape in linear_shapes(preset.family).items() if "blocks." in of}
+        fitting = sum(modules.get(of) == shape for of, shape in blocks.items())
+        if fitting == len(blocks) or (fitting and partial):
+            return
+        raise PresetError(
+            f"preset {name!r} is for {preset.family}, and {model} is loaded; load a model of {preset.family}, "
+            "or use another preset"
+        )
+
+    def recommended(self, names: Iterable[str]) -> dict[str, int | float]:
+        """Steps, guidance and shift as the presets of these names say; of each the last that says something counts."""
+        presets = [preset for preset in map(self.find, names) if preset is not None]
+        said = [{name: getattr(preset, name) for name in ("steps", "guidance", "shift")} for preset in presets]
+        return {name: value for of in said for name, value in of.items() if value is not None}
 
     # ---- folders ----
 

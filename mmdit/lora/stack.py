@@ -8,6 +8,7 @@ calls works too: quantised, offloaded and cast Linears. Knows neither key format
 Axes: R rank, I and O features going in and out.
 """
 
+import math
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -37,22 +38,25 @@ class LoraWeight:
         blocks: block or module of the transformer → factor on ``weight`` there, −2 to 2. Names are taken exactly:
             "transformer_blocks.1" is not "transformer_blocks.10".
         partial: apply what fits of a file of which something does not, as its report lists.
+        alpha: for pairs whose alpha the file does not give; None for the preset's.
     """
 
     name_or_path: str | Path
     weight: float = 1.0
     blocks: Mapping[str, float] | None = None
     partial: bool = False
+    alpha: float | None = None
 
     def check(self) -> None:
-        """Raises LoraError: a weight that is not a number from −2 to 2."""
+        """Raises LoraError: a weight that is not a number from −2 to 2, an alpha that is none."""
         for name, value in {"the weight": self.weight, **(self.blocks or {})}.items():
-            is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-            if not is_number or not MIN_WEIGHT <= value <= MAX_WEIGHT:
+            if not _is_number(value) or not MIN_WEIGHT <= value <= MAX_WEIGHT:
                 raise LoraError(
                     f"{name} of LoRA {str(self.name_or_path)!r} is {value!r}; "
                     f"it must be a number from {MIN_WEIGHT:g} to {MAX_WEIGHT:g}"
                 )
+        if self.alpha is not None and not (_is_number(self.alpha) and math.isfinite(self.alpha)):
+            raise LoraError(f"alpha of LoRA {str(self.name_or_path)!r} is {self.alpha!r}; it must be a number")
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,8 @@ class AppliedLora:
             "sha256": self.report.sha256,
             "weight": self.weight,
             "blocks": None if self.blocks is None else dict(self.blocks),
+            "alpha": self.report.alpha,
+            "scale": self.report.scale,
         }
 
     def coefficient(self, target: LoraTarget) -> float:
@@ -118,14 +124,19 @@ class LoraStack:
         """How much of loaded LoRAs is kept for the next stack."""
         return sum(file.bytes for file in self._kept.values())
 
-    def inspect(self, name_or_path: str | Path) -> LoraReport:
+    def inspect(self, name_or_path: str | Path, alpha: float | None = None) -> LoraReport:
         """What a LoRA would do to this model; reads the file's header only.
+
+        Args:
+            alpha: as in `LoraWeight`.
 
         Raises:
             LoraError: unknown name, unreadable file.
         """
         path, preset = self.presets.resolve(name_or_path)
-        alpha, status = None if preset is None else preset.alpha, path.stat()
+        if alpha is None and preset is not None:
+            alpha = preset.alpha
+        status = path.stat()
         key = (str(path), alpha, status.st_size, status.st_mtime_ns)
         if key not in self._reports:
             self._reports[key] = inspect(path, self._shapes, self._model, alpha=alpha)
@@ -138,7 +149,8 @@ class LoraStack:
         stack = []
         for lora in loras:
             lora.check()
-            report = self.inspect(lora.name_or_path)
+            self.presets.check_kind(str(lora.name_or_path), self._shapes, self._model, lora.partial)
+            report = self.inspect(lora.name_or_path, lora.alpha)
             if not report.targets or not (report.whole or lora.partial):
                 raise LoraError(report.refusal())
             for name in lora.blocks or {}:
@@ -248,6 +260,10 @@ def linears(model: nn.Module) -> dict[str, nn.Module]:
     return found
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
 def _identity(report: LoraReport) -> tuple:
     status = report.path.stat()
     return (str(report.path), status.st_size, status.st_mtime_ns, report.targets)
@@ -261,7 +277,8 @@ def _read(report: LoraReport) -> _Tensors:
 
         def tensor(key: str) -> Tensor:
             if key not in kept:
-                kept[key] = file.get_tensor(key)
+                value = file.get_tensor(key)
+                kept[key] = value.bfloat16() if value.itemsize == 1 else value  # which holds every float8 exactly
                 if not kept[key].isfinite().all():
                     raise LoraError(f"{report.path.name} holds NaN or infinity in {key}; it is damaged, get it again")
             return kept[key]

@@ -24,7 +24,7 @@ from PIL import Image
 
 from mmdit.lora.header import file_sha256
 from mmdit.runtime.history import MOST_REFERENCES, Entry, History
-from mmdit.runtime.reproduce import request_of
+from mmdit.runtime.reproduce import hindrance, request_of
 from mmdit.runtime.sizes import shown_size
 
 if TYPE_CHECKING:  # see jobs.py
@@ -34,7 +34,8 @@ if TYPE_CHECKING:  # see jobs.py
 FORMAT = "mmdit-bundle 1"
 SETTINGS, MANIFEST, PICTURE, MAPS = "settings.json", "manifest.json", "picture.png", "maps.npz"
 _SOURCE = re.compile(r"source(?:\.([1-9][0-9]?[0-9]?))?\.png")
-MOST_TEXT = 4 * 2**20  # bytes of a JSON file
+MOST_TEXT = 4 * 2**20  # bytes of the manifest
+MOST_SETTINGS = 64 * 2**20  # as many as can be read of a PNG's text; a region's mask is in them
 MOST_PICTURE = 256 * 2**20  # bytes of a PNG; one of 50 megapixels has 150 MB before it is compressed
 MOST_MAPS = 2**30  # packed, and unpacked too
 MOST_BYTES = 4 * 2**30  # of all files together
@@ -111,8 +112,9 @@ def _opened(bundle: zipfile.ZipFile) -> "tuple[EditResult, list[Image.Image]]":
     settings = _read_json(bundle, SETTINGS, hashes)
     sources = [_picture(bundle, _source_name(index), hashes) for index in range(count)]
     picture = _picture(bundle, PICTURE, hashes)
+    lost = {"region"} if hindrance(settings) else set()
     try:
-        size = request_of(settings, sources).size
+        size = request_of({name: value for name, value in settings.items() if name not in lost}, sources).size
     except ValueError as error:
         raise BundleError(f"its {SETTINGS} can't be used ({_reason(error)})") from error
     if size != picture.size:
@@ -146,7 +148,7 @@ def _check_listing(bundle: zipfile.ZipFile) -> int:
 
 def _most(name: str) -> int:
     """The most bytes that a file of that name may have; 0 for one that has no business in a bundle."""
-    known = {SETTINGS: MOST_TEXT, MANIFEST: MOST_TEXT, PICTURE: MOST_PICTURE, MAPS: MOST_MAPS}
+    known = {SETTINGS: MOST_SETTINGS, MANIFEST: MOST_TEXT, PICTURE: MOST_PICTURE, MAPS: MOST_MAPS}
     return MOST_PICTURE if _SOURCE.fullmatch(name) else known.get(name, 0)
 
 

@@ -4,6 +4,7 @@ In: the settings that a result's PNG or a bundle holds, and the pictures. Out: a
 there is none. Settings may come from anywhere: no path in them is opened, no model in them is loaded.
 """
 
+import math
 import platform
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from mmdit.lora.inspect import LoraError
-from mmdit.region import region_of
+from mmdit.lora.inspect import LoraError, LoraReport
+from mmdit.region import mask_is_lost, region_of
 
 if TYPE_CHECKING:  # see jobs.py
     from mmdit.editor import Editor, EditRequest
@@ -77,10 +78,17 @@ def request_of(settings: Mapping[str, Any], sources: Sequence[Image.Image]) -> "
 def check_settings(settings: Mapping[str, Any]) -> None:
     """Raises ReproduceError, EditError, LoraError or RegionError: settings that no edit of any picture can have had."""
     _check(settings)
-    if "region" in settings:
+    if "region" in settings and not mask_is_lost(settings["region"]):
         region_of(settings["region"])
     of_any_shape = {name: value for name, value in settings.items() if name != "region"}
     request_of(of_any_shape, [Image.new("RGB", (1, 1))] * (1 + settings.get("references", 0)))
+
+
+def hindrance(settings: Mapping[str, Any]) -> str:
+    """Why a result can be looked at but never be made again, in one sentence; empty where nothing is known of that."""
+    if mask_is_lost(settings.get("region")):
+        return "It can't be made again: its region's mask was too large to be kept with it."
+    return ""
 
 
 def request_for(
@@ -206,15 +214,33 @@ def _found(editor: "Editor", lora: "LoraWeight", told: dict[str, Any], offered: 
             others.append(f"{error}")
             continue
         if report.sha256 == told["sha256"]:
-            return replace(lora, name_or_path=candidate, partial=not report.whole)
+            return _as_it_was(editor, lora, candidate, report, told)
         others.append(f"a file of that name has the SHA-256 {report.sha256[:12]}…")
     for candidate in offered:
         report = editor.inspect_lora(candidate)
         if report.sha256 == told["sha256"]:
-            return replace(lora, name_or_path=candidate, partial=not report.whole)
+            return _as_it_was(editor, lora, candidate, report, told)
     because = f" ({others[0]})" if others else ""
     raise ReproduceError(
         f"LoRA {told['name'][:80]!r} with the SHA-256 {told['sha256'][:12]}… is not here{because}; give its file"
+    )
+
+
+def _as_it_was(
+    editor: "Editor", lora: "LoraWeight", found: str | Path, report: LoraReport, told: dict[str, Any]
+) -> "LoraWeight":
+    """The LoRA under that name, with the alpha that it had where the file alone does not give it. Older settings tell
+    none. Raises ReproduceError: it is scaled otherwise here all the same.
+    """
+    lora = replace(lora, name_or_path=found, partial=not report.whole)
+    alpha, scale = told.get("alpha"), told.get("scale", report.scale)
+    if report.scale == scale:
+        return lora
+    if isinstance(alpha, float) and math.isfinite(alpha) and editor.inspect_lora(found, alpha).scale == scale:
+        return replace(lora, alpha=alpha)
+    raise ReproduceError(
+        f"LoRA {told['name'][:80]!r} was applied at scale {str(scale)[:60]}, and here it would be at "
+        f"{str(report.scale)[:60]}; put back the preset or the adapter_config.json that it had"
     )
 
 

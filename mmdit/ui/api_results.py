@@ -11,7 +11,7 @@ from gradio.utils import get_upload_folder
 from mmdit.runtime.bundle import export_bundle, import_bundle
 from mmdit.runtime.history import Entry
 from mmdit.runtime.jobs import Jobs
-from mmdit.runtime.reproduce import circumstances, difference, request_for
+from mmdit.runtime.reproduce import circumstances, difference, hindrance, request_for
 from mmdit.ui.api_values import LONG, listed, offer, png, text, whole
 from mmdit.ui.intake import refusal, sentences, uploaded
 from mmdit.ui.source_image import without_folder
@@ -150,12 +150,12 @@ class ResultsApi:
 
         Returns:
             The name of the result.
-            What had to make room for it, if anything.
+            What had to make room for it, and what can't be done with it, if anything.
         """
         file = uploaded(bundle)
         with sentences(), without_folder(str(file)):
             entry = import_bundle(file, self._jobs.history)
-        return entry.name, list(self._jobs.history.trim())
+        return entry.name, [text for text in (hindrance(entry.settings), *self._jobs.history.trim()) if text]
 
     def _entry(self, name: Any) -> Entry:
         entry = self._jobs.history.find(name) if isinstance(name, str) else None

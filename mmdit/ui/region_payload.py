@@ -7,7 +7,6 @@ nor the browser. A mask is painted on the preview; white is what to edit.
 import base64
 import binascii
 import io
-import math
 import struct
 import zlib
 from typing import Any
@@ -16,13 +15,13 @@ import numpy as np
 from PIL import Image
 
 from mmdit.attention.maps import COPIED_FROM, AttentionMaps, MapsError
+from mmdit.region import FEATHER, check_feather
 from mmdit.ui import markup
 from mmdit.ui.explorer_payload import Shelf
 
 SIDE = 1024  # pixels of a preview's longer side, at most
 LARGEST = 4 * 2**20  # characters of a mask's data URI
 PNG = "data:image/png;base64,"
-FEATHER, MOST_FEATHER = 8.0, 256.0  # pixels of the whole picture
 NOTHING = {"picture": "", "mask": "", "feather": FEATHER}
 AGAIN = "mark the region again"
 
@@ -76,9 +75,7 @@ def read_mask(value: Any, size: tuple[int, int]) -> Image.Image | None:
 def read_feather(value: Any) -> float:
     """The width of the soft edge that a browser sent, in pixels of the whole picture. Raises ValueError."""
     feather = value.get("feather", FEATHER) if isinstance(value, dict) else FEATHER
-    number = isinstance(feather, int | float) and not isinstance(feather, bool)
-    if not number or not math.isfinite(feather) or not 0 <= feather <= MOST_FEATHER:
-        raise ValueError(f"the feather is {str(feather)[:40]!r}; use a number of pixels from 0 to {MOST_FEATHER:g}")
+    check_feather(feather)
     return float(feather)
 
 
