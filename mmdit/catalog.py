@@ -198,3 +198,8 @@ def entry_of(source: str | Path, pipeline: str | None = None) -> ModelEntry:
 def find(name: str) -> ModelEntry:
     """What is known, without loading it, of a model that is given by a name of the catalog, a folder or a hub id."""
     return CATALOG.get(name) or entry_of(name)
+
+
+def no_model(name: str) -> str:
+    """The sentence for a name that can be no model's."""
+    return f"{name!r} is neither a model of the catalog ({', '.join(CATALOG)}), nor a folder, nor an org/name"

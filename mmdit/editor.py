@@ -8,7 +8,7 @@ import platform
 import random
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from mmdit import images
 from mmdit.attention.maps import AttentionMaps
 from mmdit.catalog import ModelEntry
 from mmdit.families.family import EditCall, Family, FamilyOutput, OnStep, Traits, steps_run
+from mmdit.families.machine import ran_out_of_memory
 from mmdit.families.strength import Strength
 from mmdit.finish import Guard, finish
 from mmdit.lora.inspect import LoraReport
@@ -27,6 +28,7 @@ from mmdit.lora.presets import Presets
 from mmdit.lora.stack import LoraStack
 from mmdit.region import Region
 from mmdit.request import EditError, EditRequest
+from mmdit.told import Told
 
 if TYPE_CHECKING:  # see finish.py
     from mmdit.alignment import Drift
@@ -73,7 +75,8 @@ class EditResult:
         image: RGB, the size of the first input unless asked otherwise.
         settings: all that is needed to make it again, JSON-ready.
         timings: stage → seconds.
-        warnings: sentences for the person who asked.
+        notes: how the edit was understood and made, in sentences for the person who asked.
+        warnings: what is otherwise than asked, or may be, in sentences.
         maps: what every joint attention looked at; None unless asked for.
         drift: of the picture against the given one, before it was corrected; None where it was not measured.
     """
@@ -81,7 +84,8 @@ class EditResult:
     image: Image.Image
     settings: dict[str, Any]
     timings: dict[str, float]
-    warnings: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     maps: AttentionMaps | None = None
     drift: "Drift | None" = None
 
@@ -151,9 +155,9 @@ class Editor:
         """The (width, height) at which a picture of ``size`` is worked on."""
         return self._family.working_size(size, resolution)
 
-    def inspect_lora(self, name_or_path: str | Path) -> LoraReport:
+    def inspect_lora(self, name_or_path: str | Path, alpha: float | None = None) -> LoraReport:
         """What a LoRA would do to this model, from its file's header. Raises LoraError: unknown or unreadable."""
-        return self._loras.inspect(name_or_path)
+        return self._loras.inspect(name_or_path, alpha)
 
     def plan(self, request: EditRequest) -> EditPlan:
         """The sizes and steps of an edit, without making it. Raises EditError: a value out of range."""
@@ -195,8 +199,8 @@ class Editor:
         timings = {"prepare": prepared - started, "edit": edited - prepared, "finish": ended - edited,
                    "total": ended - started}  # fmt: skip
         maps = None if output.maps is None else replace(output.maps, metadata=output.maps.metadata | settings)
-        warnings = (*output.warnings, *finished.warnings)
-        return EditResult(finished.image, settings, timings, warnings, maps, finished.drift)
+        told = output.told + Told(warnings=finished.warnings)
+        return EditResult(finished.image, settings, timings, told.notes, told.warnings, maps, finished.drift)
 
     def _run(
         self, call: EditCall, request: EditRequest, on_step: OnStep | None
@@ -204,8 +208,10 @@ class Editor:
         """The family's edit with the LoRAs applied; once more, with less memory, when that runs out."""
         try:
             return self._once(call, request, on_step)
-        except torch.OutOfMemoryError:
-            pass  # what the failed edit held is freed outside of this block only
+        except (RuntimeError, MemoryError) as error:
+            if not ran_out_of_memory(error):
+                raise
+        # what the failed edit held is freed outside of that block only
         too_large = EditError(
             f"the edit ran out of memory at {call.working[0]}×{call.working[1]}, and no other way of loading "
             f"{self.entry.name} helps; give a smaller resolution"
@@ -214,16 +220,18 @@ class Editor:
             raise too_large
         try:
             output, loras = self._once(call, request, on_step)
-        except torch.OutOfMemoryError:
-            raise too_large from None
-        warning = f"The edit ran out of memory and was made once more: {self.memory}"
-        return replace(output, warnings=(*output.warnings, warning)), loras
+        except (RuntimeError, MemoryError) as error:
+            raise (too_large if ran_out_of_memory(error) else error) from None
+        again = Told(warnings=(f"The edit ran out of memory and was made once more: {self.memory}",))
+        return replace(output, told=output.told + again), loras
 
     def _once(
         self, call: EditCall, request: EditRequest, on_step: OnStep | None
     ) -> tuple[FamilyOutput, list[dict[str, Any]]]:
         with self._loras.applied(request.loras) as applied:
-            return self._family.edit(call, on_step), [lora.settings() for lora in applied]
+            output = self._family.edit(call, on_step)
+        lost = Told(warnings=tuple(lora.report.loss() for lora in applied if not lora.report.whole))
+        return replace(output, told=lost + output.told), [lora.settings() for lora in applied]
 
     def _step_down(self) -> bool:
         """Load the model again so that it takes less memory; False when there is no such way."""
@@ -239,13 +247,8 @@ class Editor:
         return True
 
     def _as_recommended(self, request: EditRequest) -> EditRequest:
-        """What the request leaves open, as the presets of its LoRAs say; the last that says something counts."""
-        said: dict[str, Any] = {}
-        for lora in request.loras:
-            preset = self.presets.find(str(lora.name_or_path)) if lora.weight else None
-            for name in ("steps", "guidance", "shift"):
-                if preset is not None and getattr(preset, name) is not None:
-                    said[name] = getattr(preset, name)
+        """What the request leaves open, as the presets of its LoRAs say."""
+        said = self.presets.recommended(str(lora.name_or_path) for lora in request.loras if lora.weight)
         return replace(request, **{name: value for name, value in said.items() if getattr(request, name) is None})
 
     def _denoise(self, request: EditRequest) -> float:

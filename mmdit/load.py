@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from mmdit.catalog import CATALOG, ModelEntry, entry_of
+from mmdit.catalog import CATALOG, ModelEntry, entry_of, no_model
 from mmdit.editor import EditError, Editor, Load
 from mmdit.families.family import Family, Speed, SpeedError
 from mmdit.families.folders import Located, ModelError
 from mmdit.families.hub import OnProgress, locate
-from mmdit.families.memory import MemoryPlan, step_down, what_would_fit
+from mmdit.families.machine import ran_out_of_memory
+from mmdit.families.memory import CHOICES, MemoryPlan, step_down, what_would_fit
 from mmdit.lora.inspect import LoraError
 from mmdit.lora.presets import PRESETS_FOLDER, Presets
 
@@ -35,13 +36,15 @@ def load_editor(
     Args:
         name: a name of the catalog, the folder of an embedded editor or of a diffusers pipeline, or a hub id, which is
             downloaded if it must be.
-        device: "cpu", "cuda", "mps", or "auto" for the best there is.
+        device: "cpu", "cuda", "mps", or "auto" for cuda where it is there, else the CPU.
         presets: the LoRAs that can be named; None for those that come with the program.
-        memory: "auto", "full", "offload", "int8" or "int4": see `families.memory`.
+        memory: "auto", "full", "offload", "group", "int8" or "int4": see `families.memory`; the embedded editor takes
+            the first two.
         speed: what to make it faster with.
 
     Raises:
-        EditError: an unknown name, an unusable device or speed, a model that can't be had, is damaged, or does not fit.
+        EditError: an unknown name, an unusable device, memory or speed, a model that can't be had, is damaged, or does
+            not fit.
     """
     loaded = _load(name, device, memory, speed)
     presets = Presets([PRESETS_FOLDER]) if presets is None else presets
@@ -110,12 +113,13 @@ def _source(name: str | Path) -> str | Path:
     if str(name) in CATALOG:
         return CATALOG[str(name)].source
     if "/" not in str(name) and not Path(name).exists():
-        known = ", ".join(CATALOG)
-        raise EditError(f"{str(name)!r} is neither a model of the catalog ({known}), nor a folder, nor an org/name")
+        raise EditError(no_model(str(name)))
     return name
 
 
 def _load(name: str | Path, device: str, memory: str, speed: Speed = Speed()) -> _Loaded:
+    if memory not in CHOICES:
+        raise EditError(f"memory is {memory!r}; use one of {', '.join(CHOICES)}")
     source = _source(name)
     entry = CATALOG.get(str(name)) or next((known for known in CATALOG.values() if known.source == str(name)), None)
     device = _device(device)
@@ -126,6 +130,8 @@ def _load(name: str | Path, device: str, memory: str, speed: Speed = Speed()) ->
 
             if speed.said():
                 raise EditError(f"the embedded editor is fast as it is; leave {speed.said()} out")
+            if memory not in ("auto", "full"):
+                raise EditError(f"the embedded editor is small and always loaded whole; leave memory {memory} out")
             return _Loaded(entry or entry_of(name), MiniEditor(located.folder, device))
         from mmdit.families.registry import plan_for  # brings diffusers' pipelines along
 
@@ -155,7 +161,9 @@ class _Loader:
 
         try:
             return load_family(self._located, self._plan, self._speed), self._reason()
-        except (torch.OutOfMemoryError, MemoryError):
+        except (RuntimeError, MemoryError) as error:
+            if not ran_out_of_memory(error):
+                raise
             plan = step_down(self._plan)
             if plan is None:
                 raise ModelError(what_would_fit(self._plan.needs, self._plan.machine)) from None

@@ -82,6 +82,9 @@ class EditRequest:
         """Raises EditError or LoraError: a value out of range, with the value and the remedy."""
         if not self.images:
             raise EditError("no picture was given; add the one to edit")
+        for number, picture in enumerate(self.images, start=1):
+            if not isinstance(picture, Image.Image):
+                raise EditError(f"picture {number} is a {type(picture).__name__}; open it with PIL.Image.open")
         length = len(self.instruction.strip())
         if length == 0:
             raise EditError('the instruction is empty; say what to do, for example "make it black and white"')

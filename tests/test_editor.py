@@ -83,7 +83,7 @@ def test_a_photo_edit_does_what_it_says(editor: Editor, photograph: Image.Image,
     }[instruction]
     result = editor.edit(request(photograph, instruction, steps=None))
     assert psnr(result.image, Image.fromarray(expected.round().astype(np.uint8))) > 24
-    assert not result.warnings
+    assert not result.warnings and not result.notes
 
 
 @shipped
@@ -106,7 +106,9 @@ def test_seeds_matter_and_results_repeat(tiny_editor: Editor, small: Image.Image
 
 def test_instructions_steps_and_guidance_matter(tiny_editor: Editor, small: Image.Image) -> None:
     changes = [{}, {"instruction": "make it darker"}, {"steps": 3}, {"guidance": 3.0}]
-    assert len({pixels(tiny_editor.edit(request(small, **change))) for change in changes}) == len(changes)
+    results = [tiny_editor.edit(request(small, **change)) for change in changes]
+    assert len(set(map(pixels, results))) == len(changes)
+    assert [any("guidance" in warning for warning in result.warnings) for result in results] == [False] * 3 + [True]
 
 
 @pytest.mark.parametrize("steps", [1, 3, 5])
@@ -196,6 +198,8 @@ def test_the_transformers_blocks_are_there_to_be_recorded(tiny_editor: Editor) -
 
 REFUSED: dict[str, tuple[dict[str, object], str]] = {
     "no pictures": ({"images": []}, "no picture"),
+    "the name of a picture": ({"images": ["meadow.jpg"]}, "picture 1 is a str"),
+    "an array": ({"images": [np.zeros((8, 8, 3), np.uint8)]}, "picture 1 is a ndarray"),
     "an empty instruction": ({"instruction": ""}, "empty"),
     "a blank instruction": ({"instruction": " \n\t "}, "empty"),
     "a very long instruction": ({"instruction": "cat " * 5000}, "19999"),

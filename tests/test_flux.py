@@ -104,8 +104,8 @@ def test_words_have_the_slots_of_their_tokens(kontext: Flux) -> None:
 
 def test_what_is_not_read_is_said(kontext: Flux, call: EditCall) -> None:
     made = kontext.edit(replace(call, instruction="make it blue " * 200 + "finally"))
-    assert len(made.warnings) == 1
-    assert made.warnings[0].endswith("blue finally”.")
+    assert len(made.told.warnings) == 1
+    assert made.told.warnings[0].endswith("blue finally”.")
 
 
 def test_a_picture_keeps_its_size_and_the_model_sees_its_shape(kontext: Flux) -> None:

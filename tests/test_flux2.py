@@ -17,6 +17,7 @@ from mmdit.attention.spec import RecordSpec
 from mmdit.families.family import EditCall
 from mmdit.families.flux2 import TEXT_SLOTS, Flux2
 from mmdit.families.strength import Strength
+from mmdit.told import NOTHING
 
 KINDS = ("flux2", "flux2_klein", "flux2_klein_base")
 NEUTRAL = "turn the red cat into a red cat"  # as many tokens as PROMPT
@@ -79,7 +80,7 @@ def tokenizer(family: Flux2) -> Any:
 def test_it_is_the_pipelines_own_edit(family: Flux2, call: EditCall) -> None:
     wanted = directly(family, call)
     plain = family.edit(call)
-    assert same(plain.image, wanted) and plain.maps is None and plain.warnings == ()
+    assert same(plain.image, wanted) and plain.maps is None and plain.told == NOTHING
     recorded = family.edit(replace(call, record=RecordSpec(steps="all", heads="all")))
     assert same(recorded.image, wanted)
     assert recorded.maps.words == ("turn", "the", "red", "cat", "into", "a", "blue", "dog")
@@ -204,7 +205,7 @@ def test_words_have_the_slots_of_their_tokens_in_the_chat(family: Flux2, instruc
 def test_words_that_are_not_read_are_named(family: Flux2, call: EditCall) -> None:
     call = replace(call, instruction="a dog " * 260 + "zebra")
     edited = family.edit(call)
-    assert len(edited.warnings) == 1 and edited.warnings[0].endswith("zebra”.")
+    assert len(edited.told.warnings) == 1 and edited.told.warnings[0].endswith("zebra”.")
     assert same(edited.image, directly(family, call))
 
 

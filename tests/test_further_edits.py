@@ -116,3 +116,15 @@ def test_a_moved_object_stands_whole_in_its_new_place(data_folder: Path) -> None
         there = (target - clean).abs().amax(dim=0) > 0.1
         errors.append(((output - target)[:, there].square().sum() / (clean - target)[:, there].square().sum()).item())
     assert sorted(errors)[4] < 0.25
+
+
+@pytest.mark.parametrize(
+    ("object_edit", "side"), [("remove the dog", "on the left"), ("make the apple blue", "on the right")]
+)
+def test_where_one_is_all_there_is_it_is_meant(
+    object_edit: str, side: str, editor: Editor, gravel: Image.Image
+) -> None:
+    thing = object_edit.split()[2]
+    told_apart = editor.edit(EditRequest([gravel], object_edit.replace(thing, f"{thing} {side}"), seed=1))
+    assert told_apart.image.tobytes() == editor.edit(EditRequest([gravel], object_edit, seed=1)).image.tobytes()
+    assert told_apart.image.tobytes() != gravel.tobytes()

@@ -163,11 +163,11 @@ def test_without_a_lexicon_nothing_is_replaced(encoder: TextEncoder, tmp_path: P
 @pytest.mark.shipped
 def test_the_editor_says_what_it_read(editor: Editor, photograph: Image.Image) -> None:
     literal = editor.edit(EditRequest([photograph], "a beige kayak", literally=True))
-    (read,) = [line for line in literal.warnings if "Read" in line]
+    (read,) = [line for line in literal.notes if "Read" in line]
     assert read == "Read “beige” as “brown”, “kayak” as “boat”."
-    (read,) = [line for line in editor.edit(EditRequest([photograph], "a beige kayak")).warnings if "Read" in line]
+    (read,) = [line for line in editor.edit(EditRequest([photograph], "a beige kayak")).notes if "Read" in line]
     assert read == "Read “a beige kayak” as “make the boat brown”."
-    assert not [line for line in editor.edit(EditRequest([photograph], "a brown boat")).warnings if "Read" in line]
+    assert not [line for line in editor.edit(EditRequest([photograph], "a brown boat")).notes if "Read" in line]
 
 
 def test_training_instructions_are_read_as_they_are(

@@ -160,7 +160,14 @@ def out_of_memory(*_: object) -> None:
     raise torch.OutOfMemoryError("CUDA out of memory")
 
 
-def test_an_edit_that_runs_out_of_memory_is_made_once_more_with_less(folder_of: Callable[[str], Path]) -> None:
+def out_of_system_memory(*_: object) -> None:
+    torch.empty(10**16)
+
+
+@pytest.mark.parametrize("run_out", [out_of_memory, out_of_system_memory])
+def test_an_edit_that_runs_out_of_memory_is_made_once_more_with_less(
+    run_out: Callable[..., None], folder_of: Callable[[str], Path]
+) -> None:
     large, small = (load_editor(folder_of("flux_kontext"), device="cpu") for _ in range(2))
     entry, presets, plain = large.entry, large.presets, large.edit(request()).image.tobytes()
     gone: list[bool] = []
@@ -169,7 +176,7 @@ def test_an_edit_that_runs_out_of_memory_is_made_once_more_with_less(folder_of: 
         gone.append(transformer() is None)
         return small._family, "in 8 bits"
 
-    large.transformer.transformer_blocks[1].register_forward_pre_hook(out_of_memory)
+    large.transformer.transformer_blocks[1].register_forward_pre_hook(run_out)
     transformer = weakref.ref(large.transformer)
     ways = iter([load, None])
     editor = Editor(entry, large._family, presets, lambda: next(ways), "in full")
@@ -179,7 +186,7 @@ def test_an_edit_that_runs_out_of_memory_is_made_once_more_with_less(folder_of: 
     assert result.image.tobytes() == plain
     assert result.warnings == ("The edit ran out of memory and was made once more: in 8 bits",)
     assert editor.memory == "in 8 bits" and editor.transformer is small.transformer
-    small.transformer.transformer_blocks[0].register_forward_pre_hook(out_of_memory)
+    small.transformer.transformer_blocks[0].register_forward_pre_hook(run_out)
     with pytest.raises(EditError, match=r"ran out of memory at 112×80.*smaller resolution"):
         editor.edit(request())
 

@@ -63,7 +63,7 @@ def test_the_object_is_taken_from_the_second_picture(pictures: list[tuple[Image.
     for first, second, thing, place in pictures:
         words = f"put the {thing} of the second picture at the {place}"
         result = editor.edit(EditRequest([first, second], words))
-        if result.warnings != (f"The {thing} is that of the second picture.",):
+        if result.notes != (f"The {thing} is that of the second picture.",):
             continue
         borrowed += 1
         plain = editor.edit(EditRequest([first], f"put a {thing} at the {place}"))

@@ -43,7 +43,7 @@ def test_a_part_of_an_edit_is_a_mixture(instruction: str, share: float, editor: 
     assert np.abs(levels(whole.image) - levels(gravel)).max() > 60
     assert np.abs(levels(part.image) - between(gravel, whole.image, share)).max() <= 1.01
     assert part.settings["strength"]["method"] == EDITS
-    assert part.warnings == whole.warnings
+    assert part.notes == whole.notes and part.warnings == whole.warnings
 
 
 @pytest.mark.parametrize("instruction", ["make it sepia", "make the dog red", "remove the dog", "make the dog bigger"])

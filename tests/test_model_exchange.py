@@ -248,6 +248,48 @@ def test_a_download_that_fails_is_told_and_the_model_stays(
     finished(jobs.submit(request(photograph)), JobState.DONE)
 
 
+class Slow(Shop):
+    """Its first model takes as long to load as a test likes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loading, self.go_on = threading.Event(), threading.Event()
+
+    def load(self, choice: ModelChoice) -> Editor:
+        self.loading.set()
+        assert self.go_on.wait(PATIENCE)
+        return super().load(choice)
+
+
+def test_a_failure_while_another_model_loads_stays_to_be_read(mini: str, tmp_path: Path) -> None:
+    shop = Slow()
+    with Jobs(shop.load, History(tmp_path / "results"), ModelChoice(mini), shop.fetch) as jobs:
+        assert shop.loading.wait(PATIENCE)
+        jobs.use(ModelChoice("org/none"))
+        failed = jobs.wait_until_settled(PATIENCE)
+        shop.go_on.set()
+        assert jobs.wait_until_loaded(PATIENCE) == ""
+        assert failed.error != ""
+        assert (jobs.model.name, jobs.model.error, jobs.model.coming) == (mini, failed.error, None)
+
+
+def test_a_download_goes_on_to_be_shown_when_another_model_has_loaded(mini: str, kontext: str, tmp_path: Path) -> None:
+    shop, arrived = Slow(), threading.Event()
+
+    def download(choice: ModelChoice, on_progress: OnProgress) -> None:
+        assert choice.name == mini or arrived.wait(PATIENCE)
+
+    shop.download = download
+    with Jobs(shop.load, History(tmp_path / "results"), ModelChoice(mini), shop.fetch) as jobs:
+        assert shop.loading.wait(PATIENCE)
+        jobs.use(ModelChoice(kontext))
+        shop.go_on.set()
+        assert jobs.wait_until_loaded(PATIENCE) == ""
+        assert (jobs.model.name, jobs.model.coming.name, jobs.model.coming.stage) == (mini, kontext, "fetching")
+        arrived.set()
+        assert jobs.wait_until_settled(PATIENCE).name == kontext
+
+
 # ---- the worker survives
 
 

@@ -182,7 +182,7 @@ def test_the_edit_is_that_of_the_plain_words() -> None:
     result = editor.edit(EditRequest([picture], ROUNDABOUT, seed=1, record=RecordSpec()))
     plain = editor.edit(EditRequest([picture], "make it darker", seed=1))
     assert result.image.tobytes() == plain.image.tobytes()
-    assert result.warnings == (f"Read “{ROUNDABOUT}” as “make it darker”.",) and plain.warnings == ()
+    assert result.notes == (f"Read “{ROUNDABOUT}” as “make it darker”.",) and plain.notes == ()
     assert result.maps.words == ("make", "it", "darker")
     assert result.settings["instruction"] == ROUNDABOUT
 
@@ -191,12 +191,12 @@ def test_with_a_lora_words_may_mean_something_else() -> None:
     editor = load_editor("mini", device="cpu")
     picture = Image.new("RGB", (96, 96), (120, 130, 140))
     styled = editor.edit(EditRequest([picture], ROUNDABOUT, seed=1, loras=[LoraWeight("thermal", 0.01)]))
-    assert not any("as “make it darker”" in warning for warning in styled.warnings)
+    assert not any("as “make it darker”" in note for note in styled.notes)
     assert styled.settings["literally"]
     without = editor.edit(EditRequest([picture], ROUNDABOUT, seed=1, loras=[LoraWeight("thermal", 0.0)]))
-    assert any("as “make it darker”" in warning for warning in without.warnings)
+    assert any("as “make it darker”" in note for note in without.notes)
     literal = editor.edit(EditRequest([picture], ROUNDABOUT, seed=1, literally=True))
-    assert not any("as “make it darker”" in warning for warning in literal.warnings)
+    assert not any("as “make it darker”" in note for note in literal.notes)
 
 
 def test_it_is_saved_as_it_was_loaded(encoder: TextEncoder, tmp_path: Path) -> None:

@@ -94,7 +94,7 @@ def test_an_object_is_found_before_the_picture_is_toned(object_edit: str, tone: 
     both = editor.edit(EditRequest([first.image], tone, seed=1))
     found = editor.edit(EditRequest([gravel], f"{tone} and {object_edit}", seed=1))
     assert found.image.tobytes() == both.image.tobytes()
-    assert f"Made as 2 edits: “{object_edit}”, then “{tone}”." in found.warnings
+    assert f"Made as 2 edits: “{object_edit}”, then “{tone}”." in found.notes
 
 
 def test_one_object_gets_a_colour_in_a_toned_picture(gravel: Image.Image) -> None:
@@ -111,6 +111,13 @@ def test_one_object_gets_a_colour_in_a_toned_picture(gravel: Image.Image) -> Non
     assert pixels[200:, :].tolist() == before[200:, :].tolist()
 
 
+def test_progress_never_goes_back_where_an_object_is_looked_for_twice(gravel: Image.Image) -> None:
+    steps: list[int] = []
+    request = EditRequest([gravel], "make it darker and make the banana red", seed=1, steps=2)
+    load_editor("mini", device="cpu").edit(request, on_step=lambda progress: steps.append(progress.step))
+    assert steps == sorted(steps) and steps[-1] == 4 and steps.count(4) == 1
+
+
 def test_the_edits_are_those_that_one_would_make_one_by_one() -> None:
     editor = load_editor("mini", device="cpu")
     draw = np.random.default_rng(0)
@@ -123,7 +130,7 @@ def test_the_edits_are_those_that_one_would_make_one_by_one() -> None:
     first = editor.edit(EditRequest([picture], "make it sepia", seed=1, steps=2))
     second = editor.edit(EditRequest([first.image], "invert it", seed=1, steps=2))
     assert result.image.tobytes() == second.image.tobytes()
-    assert result.warnings == (
+    assert result.notes == (
         "Made as 2 edits: “make it sepia”, then “invert it”.", "The maps are those of “make it sepia”.",
     )  # fmt: skip
     assert result.maps.words == ("make", "it", "sepia")
@@ -133,4 +140,4 @@ def test_the_edits_are_those_that_one_would_make_one_by_one() -> None:
     error = ((images.to_tensor(result.image)[0] + 1) / 2 - truth).square().mean()
     assert -10 * torch.log10(error) > 32
     literal = editor.edit(EditRequest([picture], "make it sepia and invert it", seed=1, literally=True))
-    assert not any("Made as" in warning for warning in literal.warnings)
+    assert not any("Made as" in note for note in literal.notes)

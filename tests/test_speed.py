@@ -65,7 +65,7 @@ def test_the_kernel_that_is_asked_for_is_used_but_not_to_record(
     recorded = editor.edit(replace(request_, record=RecordSpec()))
     assert set(used) == {"native"}
     assert recorded.image.tobytes() == plain.image.tobytes()
-    assert recorded.warnings == (f"Recorded without attention by {MATH}: an edit without maps is faster.",)
+    assert recorded.notes == (f"Recorded without attention by {MATH}: an edit without maps is faster.",)
     assert _AttentionBackendRegistry._active_backend == AttentionBackendName.NATIVE
 
 

@@ -20,6 +20,7 @@ from mmdit.families.pipeline import EncodedText
 from mmdit.families.registry import family_class, pipeline_class
 from mmdit.families.stable_diffusion_3 import T5_SLOTS, StableDiffusion3
 from mmdit.families.strength import Strength, TextTokens, interpolate
+from mmdit.told import NOTHING
 
 CLIP_SLOTS = 77
 NEUTRAL = "turn the red cat into a red cat"  # as many tokens as PROMPT
@@ -84,7 +85,7 @@ def test_it_is_the_pipelines_own_edit(
     call = replace(call, guidance=guidance, negative=negative, denoise=denoise)
     wanted = directly(family, call, negative_prompt=negative or None)
     plain = family.edit(call)
-    assert same(plain.image, wanted) and plain.maps is None and plain.warnings == ()
+    assert same(plain.image, wanted) and plain.maps is None and plain.told == NOTHING
     recorded = family.edit(replace(call, record=RecordSpec(steps="all", heads="all")))
     assert same(recorded.image, wanted)
     assert recorded.maps.words == ("turn", "the", "red", "cat", "into", "a", "blue", "dog")
@@ -193,7 +194,7 @@ def test_words_have_the_slots_of_clip_and_of_t5(family: StableDiffusion3, instru
 
 def test_words_that_nothing_reads_are_named(family: StableDiffusion3, call: EditCall) -> None:
     call = replace(call, instruction="a dog " * 140 + "zebra")
-    (warning,) = family.edit(call).warnings
+    (warning,) = family.edit(call).told.warnings
     assert "zebra" in warning and same(family.edit(call).image, directly(family, call))
 
 

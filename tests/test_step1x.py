@@ -208,7 +208,7 @@ def test_a_second_picture_stands_to_the_right_of_the_first(name: str) -> None:
     call = edit_call(picture(80, 56), picture(40, 90, 1), record=RecordSpec())
     with transformer_calls(editing.pipeline) as calls:
         output = editing.edit(call)
-    assert output.warnings == (BESIDE,) and output.image.size == (80, 56)
+    assert output.told.warnings == (BESIDE,) and output.image.size == (80, 56)
     target, first, second = output.maps.streams
     assert (target.height, target.width) == (first.height, first.width) == (3, 5)
     assert second.height > second.width
@@ -238,8 +238,8 @@ def test_the_result_has_the_size_of_the_first_picture(size: tuple[int, int]) -> 
 
 def test_an_apostrophe_is_warned_of_where_it_is_a_mark() -> None:
     call = edit_call(instruction="paint the dog's hat red")
-    assert family("step1x_edit").edit(call).warnings == (APOSTROPHE,)
-    assert family("step1x_edit_1_2").edit(call).warnings == ()
+    assert family("step1x_edit").edit(call).told.warnings == (APOSTROPHE,)
+    assert family("step1x_edit_1_2").edit(call).told.warnings == ()
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -251,7 +251,7 @@ def test_commands_are_refused(name: str) -> None:
 def test_what_does_not_fit_is_named() -> None:
     """640 slots, of which the picture takes at least 256."""
     long = " ".join(["blue"] * 600)
-    (warning,) = family("step1x_edit").edit(edit_call(instruction=f"turn it {long} end", steps=1)).warnings
+    (warning,) = family("step1x_edit").edit(edit_call(instruction=f"turn it {long} end", steps=1)).told.warnings
     assert warning.startswith("Only the start of the instruction was read") and warning.endswith("blue end”.")
 
 
@@ -299,7 +299,7 @@ def test_thinking_edits_by_the_thought() -> None:
     call = edit_call(reasoning="think")
     thought = think(editing.pipeline, call.pictures[0], PROMPT, SEED)
     output = editing.edit(call)
-    assert output.warnings[0] == f"The model read the instruction as: “{thought}”."
+    assert output.told.notes[0] == f"The model read the instruction as: “{thought}”."
     assert same(output.image, editing.edit(replace(call, reasoning="", instruction=thought)).image)
 
 
@@ -325,15 +325,15 @@ def test_reflection_edits_again_as_the_verdicts_say(monkeypatch: pytest.MonkeyPa
         True
     ] * 3
     assert all(source is call.pictures[0] and instruction == PROMPT for source, _, instruction in looked)
-    assert same(output.image, third) and len(output.warnings) == 4
-    assert "Edit 1 of at most 3, reflection: no hat" in output.warnings
+    assert same(output.image, third) and len(output.told.notes) == 4
+    assert "Edit 1 of at most 3, reflection: no hat" in output.told.notes
     looked.clear()
     said[0] = Verdict("success", "", "good")
     assert same(editing.edit(call).image, first) and len(looked) == 1
 
 
 def test_an_answer_in_no_form_is_told_in_short() -> None:
-    *_, last = family("step1x_edit_1_2").edit(edit_call(reasoning="reflect", steps=1)).warnings
+    *_, last = family("step1x_edit_1_2").edit(edit_call(reasoning="reflect", steps=1)).told.notes
     assert last.startswith("Edit 3 of at most 3, unclear: ") and len(last) < 300
 
 

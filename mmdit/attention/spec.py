@@ -162,7 +162,7 @@ def chosen_pass(spec: RecordSpec, tokens: EditTokens) -> Pass:
     if tokens.unconditional is None:
         raise RecordError(
             "conditional is False but this edit has no pass without the instruction that can be recorded; "
-            "leave it True, or raise guidance"
+            "leave it True, or raise guidance with a model whose guidance compares with such a pass"
         )
     return tokens.unconditional
 

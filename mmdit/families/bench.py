@@ -43,6 +43,7 @@ from mmdit.families.bench_model import (
     parameters_of,
     usable_device,
 )
+from mmdit.families.machine import ran_out_of_memory
 
 PROBE_SIDE = {"cuda": 8192, "cpu": 1024}  # of the square matrices that show what rate the chip reaches
 PROBES, PRODUCTS_A_PROBE = 5, 10
@@ -282,7 +283,7 @@ def _attempt(mode: str, edit: Edit) -> Done | None:
     try:
         return RUNS[mode](edit)
     except RuntimeError as error:
-        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):  # the CPU's
+        if not ran_out_of_memory(error):
             raise
         return None
 

@@ -14,6 +14,7 @@ from torch import nn
 from mmdit.attention.maps import AttentionMaps
 from mmdit.attention.spec import RecordSpec
 from mmdit.families.strength import EDITS, Strength
+from mmdit.told import NOTHING, Told
 
 OnStep = Callable[[int, int, Image.Image], None]
 """Called after each step with the steps done, the steps that there are, and a preview; what it raises ends the edit."""
@@ -124,7 +125,7 @@ class FamilyOutput:
     """The edited picture, what its maker should know about it, and what the model looked at if that was recorded."""
 
     image: Image.Image
-    warnings: tuple[str, ...] = ()
+    told: Told = NOTHING
     maps: AttentionMaps | None = None
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mmdit.families.folders import Component, Located, ModelError, components, read_json, weight_files
+from mmdit.families.machine import ran_out_of_memory
 from mmdit.families.memory import MemoryPlan
 
 DTYPE_NAMES = {"diffusers": "torch_dtype", "transformers": "dtype"}
@@ -156,16 +157,15 @@ def _without_bars() -> Iterator[None]:
 @contextmanager
 def load_errors(place: str) -> Iterator[None]:
     """What goes wrong where weights are read, as one sentence; running out of memory stays what it is."""
-    import torch
     from safetensors import SafetensorError
 
     try:
         yield
-    except (torch.OutOfMemoryError, MemoryError):
-        raise
     except ImportError as error:
         raise ModelError(f"{place!r} needs a package that is missing ({_first_line(error)}); install it") from error
     except (SafetensorError, OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError) as error:
+        if ran_out_of_memory(error):
+            raise
         raise ModelError(
             f"{place!r} can't be loaded ({type(error).__name__}: {_first_line(error)}); get it again, or update "
             "diffusers and transformers"

@@ -35,6 +35,12 @@ class Machine:
     quantisers: frozenset[str] = frozenset()
 
 
+def ran_out_of_memory(error: BaseException) -> bool:
+    """Whether Python, a GPU or PyTorch on the CPU had no more to give."""
+    on_cpu = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    return on_cpu or isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+
+
 def measure(device: str = "auto", cache: Path | None = None) -> Machine:
     """What is free here and now.
 

@@ -32,6 +32,9 @@ from mmdit.model.several import OF_TONE, in_order, parts
 from mmdit.model.text import TextFeatures
 from mmdit.model.tint import Tint
 from mmdit.model.transformer import WORKING_SIZES
+from mmdit.told import NOTHING, Told
+
+GUIDED = "The embedded editor overshoots with guidance: leave it at 1."
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class _Made:
 
     picture: Tensor
     field: EditField
-    told: tuple[str, ...]
+    told: Told
     maps: AttentionMaps | None
 
 
@@ -93,7 +96,8 @@ class MiniEditor:
         check_call(call, self.traits, "the embedded editor")
         whole = call.literally or (call.strength is not None and not _mixes(call))
         requests = [call.instruction] if whole else parts(call.instruction, self.text_encoder.lexicon)
-        return self._one(call, on_step) if len(requests) == 1 else self._several(call, requests, on_step)
+        output = self._one(call, on_step) if len(requests) == 1 else self._several(call, requests, on_step)
+        return output if call.guidance == 1 else replace(output, told=output.told + Told(warnings=(GUIDED,)))
 
     def _several(self, call: EditCall, requests: Sequence[str], on_step: OnStep | None) -> FamilyOutput:
         """One edit after the other, each of what the one before made."""
@@ -101,7 +105,7 @@ class MiniEditor:
         kinds = ["" if reading is None else reading.kind for reading in readings]
         ordered = in_order(list(zip(requests, kinds, strict=True)))
         asked = ", then ".join(f"“{request}”" for request, _ in ordered)
-        warnings, maps, image = [f"Made as {len(ordered)} edits: {asked}."], None, call.pictures[0]
+        told, maps, image = Told((f"Made as {len(ordered)} edits: {asked}.",)), None, call.pictures[0]
         untoned = None  # what later objects are looked for in
         for number, (request, kind) in enumerate(ordered):
             pictures, record = (image, *call.pictures[1:]), None if number else call.record
@@ -113,10 +117,10 @@ class MiniEditor:
             elif kind != "recolour":
                 untoned = None
             image, maps = output.image, maps or output.maps
-            warnings += [f"“{request}”: {warning}" for warning in output.warnings]
+            told += output.told.of(request)
         if maps is not None:
-            warnings.append(f"The maps are those of “{ordered[0][0]}”.")
-        return FamilyOutput(image, tuple(warnings), maps)
+            told += Told((f"The maps are those of “{ordered[0][0]}”.",))
+        return FamilyOutput(image, told, maps)
 
     def _one(self, call: EditCall, on_step: OnStep | None, seen: Image.Image | None = None) -> FamilyOutput:
         """An instruction that asks for one edit; ``seen`` as in `_made`."""
@@ -129,7 +133,7 @@ class MiniEditor:
         """The edit of each text by itself, mixed; the maps are those of the instruction."""
         targets = call.strength.targets(call.instruction)
         count = 1 + sum(times(value) for _, value in targets)
-        number, edits, told, maps = 0, list[Weighed](), list[str](), None
+        number, edits, told, maps = 0, list[Weighed](), NOTHING, None
         for text, value in targets:
             one = replace(call, instruction=text, strength=None, record=None if number else call.record)
             way = 1.0 if value == 0 else value  # so that the edit is seen, and what is said of it holds
@@ -139,12 +143,12 @@ class MiniEditor:
                 one = replace(one, pictures=(images.to_image(pictures[-1]), *call.pictures[1:]), record=None)
                 pictures.append(self._made(one, _part(on_step, number + again, count)).picture)
             edits.append(replace(weighed, pictures=tuple(pictures)))
-            said = "" if text == call.instruction else f"“{text}”: "
-            told += [f"{said}{warning}" for warning in (*made.told, *weighed.told)]
+            said = made.told + weighed.told
+            told += said if text == call.instruction else said.of(text)
             number, maps = number + times(value), maps or made.maps
         neutral = replace(call, instruction=call.strength.neutral, strength=None, record=None)
         beside = self._made(neutral, _part(on_step, number, count)).picture
-        return FamilyOutput(images.to_image(mixed(beside, edits)), tuple(told), maps)
+        return FamilyOutput(images.to_image(mixed(beside, edits)), told, maps)
 
     def _made(self, call: EditCall, on_step: OnStep | None, seen: Image.Image | None = None, way: float = 1.0) -> _Made:
         """What one text asks for.
@@ -162,7 +166,8 @@ class MiniEditor:
 
         def preview(done: int, clean: Tensor) -> None:
             if on_step is not None:
-                on_step(done, call.steps, images.to_image(clean))
+                certain = done if seen is None else 1  # what is tried may have to be made once more
+                on_step(certain, call.steps, images.to_image(clean))
 
         recorder = None if call.record is None else self._recorder(call, text, working)
         with nullcontext() if recorder is None else observing(self.transformer, recorder):
@@ -172,7 +177,7 @@ class MiniEditor:
                 amount=1.0 if call.strength is None else call.strength.value, way=way,
                 aside=nullcontext if recorder is None else recorder.paused,
             )  # fmt: skip
-        field, of_second = last.estimated(looked_at), ()
+        field, of_second = last.estimated(looked_at), NOTHING
         if seen is not None and not any(isinstance(one, Tint) and one.shown.all() for one in field.overlays):
             return self._made(call, on_step, way=way)
         if second is not None:
@@ -181,7 +186,7 @@ class MiniEditor:
         maps = None if recorder is None else recorder.maps()
         after = images.resize(edited, *working.shape[-2:])
         told = told_of(text, field, self._known, working, after, was_read=not call.literally, has_maps=maps is not None)
-        return _Made(edited, field, (*of_second, *told), maps)
+        return _Made(edited, field, of_second + told, maps)
 
     def _at_full_size(self, last: LastStep, field: EditField, working: Tensor, source: Tensor) -> Tensor:
         """An estimated edit at the source's own size, with a patchwork behind objects where that is larger."""
@@ -226,21 +231,21 @@ class MiniEditor:
             )
         return instruction_for_first(instruction, found.name)
 
-    def _with_borrowed(self, field: EditField, second: SecondPicture) -> tuple[EditField, tuple[str, ...]]:
+    def _with_borrowed(self, field: EditField, second: SecondPicture) -> tuple[EditField, Told]:
         """The edit with the second picture's object in the place of the drawing; what is to be said of it."""
         drawing = next((overlay for overlay in field.overlays if isinstance(overlay, Drawing)), None)
         if drawing is None or not drawing.shown.all():
-            return field, (
-                "The second picture was not used: the instruction adds or replaces no object that is known.",
-            )
+            unused = "The second picture was not used: the instruction adds or replaces no object that is known."
+            return field, Told(warnings=(unused,))
         name = self._known[int(drawing.thing)]
         found = borrow([name], self._known, second, self.transformer.object_head.textures)
         if found is None:
-            return field, (f"The second picture shows no {name} that the editor knows; it drew the one it remembers.",)
+            missing = f"The second picture shows no {name} that the editor knows; it drew the one it remembers."
+            return field, Told(warnings=(missing,))
         others = tuple(
             replace(overlay, texture=found.texture) if overlay is drawing else overlay for overlay in field.overlays
         )
-        return replace(field, overlays=others), (f"The {name} is that of the second picture.",)
+        return replace(field, overlays=others), Told((f"The {name} is that of the second picture.",))
 
     def _encoded(self, call: EditCall) -> TextFeatures:
         """The instruction, as strongly as it is to be followed."""

@@ -56,7 +56,7 @@ class Placing:
         effect = Effect.of_readings(readings, self.working, amount)
         if effect.shown.any():
             overlays = (*(overlay.where(~effect.shown) for overlay in overlays), effect)
-        if overlays and any(reading is not None and reading.which for reading in readings):
+        if any(reading is not None and reading.which for reading in readings):
             overlays = one_of_two(overlays, self._beside_hidden(overlays), readings)
         overlays = arranged(overlays, readings, self.working.shape[-2:], self._named)
         if way != 1:

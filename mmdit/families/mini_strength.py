@@ -24,6 +24,7 @@ from mmdit.model.edit_field import EditField
 from mmdit.model.overlay import UNKNOWN
 from mmdit.model.removal import Removal
 from mmdit.model.tint import Tint
+from mmdit.told import NOTHING, Told
 
 
 @dataclass(frozen=True)
@@ -46,12 +47,12 @@ class Weighed:
         return times(self._counted)
 
     @property
-    def told(self) -> tuple[str, ...]:
+    def told(self) -> Told:
         """What is to be said of a strength of which there is no such thing."""
         if self._is_on_its_way or self._counted == self.strength:
-            return ()
+            return NOTHING
         what = "Nothing can be more than added, removed, replaced or recoloured, or less than not at all"
-        return (f"{what}: the strength {self.strength:g} counts as {self._counted:g}.",)
+        return Told(warnings=(f"{what}: the strength {self.strength:g} counts as {self._counted:g}.",))
 
     def beside(self, neutral: Tensor) -> Tensor:
         """The picture as strong as asked, beside that of the neutral text: the same to the bit where nothing counts."""

@@ -17,6 +17,7 @@ from mmdit.model.removal import Removal
 from mmdit.model.text import TextFeatures
 from mmdit.model.tint import Tint
 from mmdit.model.vocabulary import COLOURS
+from mmdit.told import Told
 
 VISIBLE = 0.05  # change of a working pixel, of the full range, below which nobody sees it
 
@@ -30,7 +31,7 @@ def told_of(
     *,
     was_read: bool,
     has_maps: bool,
-) -> tuple[str, ...]:
+) -> Told:
     """What is to be said of one edit.
 
     Args:
@@ -40,21 +41,22 @@ def told_of(
         was_read: whether the reader was asked.
         has_maps: whether there are maps of it.
     """
-    said, reading = list[str](), text.readings[0]
+    notes, warnings, reading = list[str](), list[str](), text.readings[0]
     if text.truncated[0]:
-        said.append(f"Only the start of the instruction was read; left out: “{' '.join(text.truncated[0])}”.")
+        warnings.append(f"Only the start of the instruction was read; left out: “{' '.join(text.truncated[0])}”.")
     asks_nothing = reading is not None and reading.kind == OTHER
     if text.read_as[0] and not asks_nothing:
         read = ", ".join(f"“{word}” as “{other}”" for word, other in text.read_as[0])
-        said.append(f"Read {read}.")
+        notes.append(f"Read {read}.")
     taken = taken_for(field, known)
     if not is_visible(before, after):
-        said.append(f"The picture was left alone: {_reason(reading, found=taken is not None)}.")
-    elif reading is None and was_read and taken is not None:
-        said.append(f"Not sure what is asked: took it for “{taken.said()}”.")
+        warnings.append(f"The picture was left alone: {_reason(reading, found=taken is not None)}.")
+    elif reading is None and was_read:
+        did = "followed the words as well as it could" if taken is None else f"took it for “{taken.said()}”"
+        warnings.append(f"Not sure what is asked: {did}.")
     if has_maps and reading is not None and reading.plainly() not in ("", reading.said()):
-        said.append(f"The maps are of what the model was asked with: “{reading.plainly()}”.")
-    return tuple(said)
+        notes.append(f"The maps are of what the model was asked with: “{reading.plainly()}”.")
+    return Told(tuple(notes), tuple(warnings))
 
 
 def is_visible(before: Tensor, after: Tensor) -> bool:
@@ -90,7 +92,9 @@ def _reason(reading: Reading | None, found: bool) -> str:
     if reading is None:
         return "the instruction was not understood, or what it names is not there"
     if reading.kind == OTHER:
-        return "the instruction asks for no edit that this editor makes, or names nothing that it knows"
+        return (
+            "the instruction asks for no edit that this editor makes, names nothing that it knows, or is not in English"
+        )
     if "name" in NEEDED.get(reading.kind, ()) and not found:
         return f"no {reading.name} was found in it"
     return "it looks so already"

@@ -39,6 +39,7 @@ from mmdit.families.schedule import shifted
 from mmdit.families.speed import attending, speed_up
 from mmdit.families.strength import TextTokens, interpolate
 from mmdit.families.words import Words
+from mmdit.told import NOTHING, Told
 
 KEPT_TEXTS = 16
 SAMPLED_BYTES, SAMPLES_A_FILE = 2**16, 16
@@ -154,7 +155,7 @@ class PipelineFamily(ABC):
         """See `Family.edit`."""
         self._check(call)
         pictures = self.pictures_for_model(call)
-        text, words, warnings = self._text(call, pictures)
+        text, words, told = self._text(call, pictures)
         preview = None if on_step is None else LatentPreview.fit(self.pipeline.vae, pictures[0])
         arguments = self.arguments(call, pictures, text)
         recorder = None if call.record is None else self._recorder(call, pictures, words, text)
@@ -182,9 +183,9 @@ class PipelineFamily(ABC):
         finally:
             self.pipeline.maybe_free_model_hooks()
         if recorder is not None and self.speed.said():
-            warnings += (f"Recorded without {self.speed.said()}: an edit without maps is faster.",)
+            told += Told((f"Recorded without {self.speed.said()}: an edit without maps is faster.",))
         image = resized(output.images[0], call.pictures[0].size)
-        return FamilyOutput(image, warnings, None if recorder is None else recorder.maps())
+        return FamilyOutput(image, told, None if recorder is None else recorder.maps())
 
     def run(self, call: EditCall, **arguments: Any) -> Any:
         """The pipeline's own call."""
@@ -223,18 +224,18 @@ class PipelineFamily(ABC):
         if call.negative and not self.guides_truly(call):
             raise ValueError(f"the negative instruction {call.negative!r} does nothing without guidance above 1")
 
-    def _text(self, call: EditCall, pictures: list[Image.Image]) -> tuple[dict[str, Tensor], Words, tuple[str, ...]]:
-        """The pipeline's text arguments, the words with their slots, warnings."""
+    def _text(self, call: EditCall, pictures: list[Image.Image]) -> tuple[dict[str, Tensor], Words, Told]:
+        """The pipeline's text arguments, the words with their slots, what is to be said."""
         target = self._encoded(call.instruction, pictures)
-        warnings = []
+        told = NOTHING
         if target.unread:
             left = " ".join(target.unread)
-            warnings.append(f"Only the start of the instruction was read; left out: “{left}”.")
+            told = Told(warnings=(f"Only the start of the instruction was read; left out: “{left}”.",))
         tensors = target.tensors if call.strength is None else self._strengthened(call, target, pictures)
         if self.traits.takes_negative and self.guides_truly(call):
             negative = self._encoded(call.negative, pictures)
             tensors = tensors | {f"negative_{name}": tensor for name, tensor in negative.tensors.items()}
-        return tensors, target.words, tuple(warnings)
+        return tensors, target.words, told
 
     def _strengthened(self, call: EditCall, target: EncodedText, pictures: list[Image.Image]) -> dict[str, Tensor]:
         strength = call.strength

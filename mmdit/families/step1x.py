@@ -24,6 +24,7 @@ from mmdit.families.step1x_edit.pipeline import TOKEN_SIDE
 from mmdit.families.step1x_edit.reasoning import MOST_TRIES, reflect, think
 from mmdit.families.vision_chat import refuse_commands
 from mmdit.families.words import words_with_slots
+from mmdit.told import Told
 
 MOST_SAID = 200
 """Characters of the model's reasons that are told."""
@@ -127,7 +128,7 @@ class Step1X(PipelineFamily):
         if self.pipeline.version.pictures_first and "'" in call.instruction:
             warnings += (APOSTROPHE,)
         output = self._reasoned(call, on_step) if call.reasoning else super().edit(call, on_step)
-        return replace(output, warnings=warnings + output.warnings)
+        return replace(output, told=Told(warnings=warnings) + output.told)
 
     def _reasoned(self, call: EditCall, on_step: OnStep | None) -> FamilyOutput:
         """Think, edit and, for "reflect", look at the result and edit again, `MOST_TRIES` edits at most.
@@ -149,7 +150,7 @@ class Step1X(PipelineFamily):
                 break
             pictures = (output.image if seen.remedy else source, *call.pictures[1:])
             now = replace(call, pictures=pictures, instruction=seen.remedy or thought, seed=call.seed + number)
-        return replace(output, warnings=(*said, *output.warnings))
+        return replace(output, told=Told(tuple(said)) + output.told)
 
     # ---- latents ----
 

@@ -47,6 +47,8 @@ def one_of_two(
         first: what is laid over the one that is found.
         second: the same of the one that is found when the first is hidden; of neither where there is none.
     """
+    if not first or not second:
+        return first
     shown = [torch.stack([overlay.shown for overlay in of]).any(dim=0) for of in (first, second)]
     both = (shown[0] & shown[1]).tolist()
     chosen = torch.zeros_like(shown[0])

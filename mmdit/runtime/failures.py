@@ -4,6 +4,8 @@ import gc
 import logging
 import sys
 
+from mmdit.families.machine import ran_out_of_memory
+
 log = logging.getLogger(__name__)
 
 
@@ -18,12 +20,6 @@ def sentence(error: BaseException) -> str:
     if isinstance(error, OSError):
         return f"a file could not be read or written: {first_line}"
     return f"something unexpected happened: {first_line} ({type(error).__name__}); the log has the details"
-
-
-def ran_out_of_memory(error: BaseException) -> bool:
-    """Whether Python, a GPU or PyTorch on the CPU had no more to give."""
-    on_cpu = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
-    return on_cpu or isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
 
 
 def free_memory() -> None:

@@ -42,6 +42,7 @@ class JobSnapshot:
         source: the picture being edited; None once the job is finished.
         entry: where the (last) result is, with its settings; None unless done.
         entries: the results that are there so far, in the order of the requests.
+        notes, warnings: see `EditResult`, of all results, each once; none unless done.
         error: one sentence; empty unless failed.
     """
 
@@ -55,6 +56,7 @@ class JobSnapshot:
     preview: Image.Image | None = None
     entry: Entry | None = None
     entries: tuple[Entry, ...] = ()
+    notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     error: str = ""
 

@@ -5,9 +5,10 @@ moment. A result is on disk before its job counts as done. The worker outlives w
 model is loaded. Knows neither the page nor the models: it is given functions that download and load them.
 """
 
+import logging
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,8 @@ from mmdit.runtime.pace import Pace, memory_in_use, work_of
 
 if TYPE_CHECKING:  # at run time PyTorch is loaded by the worker, so that a page can show before
     from mmdit.editor import Editor, EditRequest, EditResult, StepProgress
+
+log = logging.getLogger(__name__)
 
 CAPACITY = 8
 EMBEDDED = ModelChoice("mini")
@@ -159,10 +162,10 @@ class Jobs:
         with self._changed:
             return self._known.get(job_id)
 
-    def current(self) -> Job | None:
-        """The running job; or else the one submitted last."""
+    def current(self, but: Collection[JobState] = ()) -> Job | None:
+        """The running job; or else the one submitted last, but for those in some states."""
         with self._changed:
-            known = list(self._known.values())
+            known = [job for job in self._known.values() if job.snapshot.state not in but]
         running = [job for job in known if job.snapshot.state is JobState.RUNNING]
         return next(iter(running or reversed(known)), None)
 
@@ -296,10 +299,16 @@ class Jobs:
             if not self.editor.usable:
                 self._slot.renew()
 
-    def _note(self, request: "EditRequest", result: "EditResult") -> None:
-        work = work_of(self.editor, request, self.model.number)
-        editing = result.timings["edit"]
-        self.pace.note(work, editing, result.timings["total"] - editing, memory_in_use())
+    def _tidied(self, request: "EditRequest", result: "EditResult") -> tuple[str, ...]:
+        """Note how long an edit took, and make room; sentences for the person. It is made, whatever fails here."""
+        try:
+            work = work_of(self.editor, request, self.model.number)
+            editing = result.timings["edit"]
+            self.pace.note(work, editing, result.timings["total"] - editing, memory_in_use())
+            return self.history.trim()
+        except Exception:
+            log.exception("an edit was made, but what follows failed")
+            return ()
 
     def _make(self, job: Job, requests: "tuple[EditRequest, ...]") -> bool:
         """Make the edits of a job. Returns whether that has failed."""
@@ -311,14 +320,14 @@ class Jobs:
             job.progress(progress)
 
         try:
-            warnings: dict[str, None] = {}
+            notes, warnings = dict[str, None](), dict[str, None]()  # each sentence once
             for request in requests:
                 result = job.context.run(self.editor.edit, request, on_step)
                 entry = self.history.save(result, request.images)
                 job.made(entry)
-                self._note(request, result)
-                warnings |= dict.fromkeys((*result.warnings, *self.history.trim()))
-            job.end(JobState.DONE, entry=entry, warnings=tuple(warnings))
+                notes |= dict.fromkeys(result.notes)
+                warnings |= dict.fromkeys((*result.warnings, *self._tidied(request, result)))
+            job.end(JobState.DONE, entry=entry, notes=tuple(notes), warnings=tuple(warnings))
         except EditCancelled:
             job.end(JobState.CANCELLED)
         except BaseException as error:  # whatever happens to one edit, the next one has its turn

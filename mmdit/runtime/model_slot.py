@@ -145,23 +145,39 @@ class ModelSlot:
         """
         former = self._choice
         self._let_go(choice.name)
-        self.expect(choice, "loading" if former else "fetching")
+        self._advance("", choice, "loading" if former else "fetching")
         error = "" if former else self.fetch(choice)
         if not error:
-            self.expect(choice, "loading")
+            self._advance(choice.name, choice, "loading")
             error = self._try(choice)
         if error:
             free_memory()
-            error = self._go_back(former, error)
-        self.forget(error)
+            error = self._go_back(choice, former, error)
+        self._arrive(former if error and former else choice, error)
 
-    def _go_back(self, former: ModelChoice | None, error: str) -> str:
+    def _advance(self, before: str, choice: ModelChoice, stage: Stage) -> None:
+        """After what had this name, or nothing, this one is on its way, unless another was chosen meanwhile."""
+        with self._lock:
+            coming = self._snapshot.coming
+            if ("" if coming is None else coming.name) in (before, choice.name):
+                coming = Coming(choice.name, stage, time.monotonic())
+                self._snapshot = replace(self._snapshot, error="", coming=coming)
+
+    def _arrive(self, choice: ModelChoice, error: str) -> None:
+        """This one is on its way no more; what was chosen meanwhile keeps its news."""
+        with self._lock:
+            coming = self._snapshot.coming
+            if coming is not None and coming.name == choice.name:
+                coming = None
+            self._snapshot = replace(self._snapshot, error=error or self._snapshot.error, coming=coming)
+
+    def _go_back(self, failed: ModelChoice, former: ModelChoice | None, error: str) -> str:
         """After an error, load what was there before; the error, with what may have gone wrong now."""
         if former is None:
             self.give_up(error)
             return error
         self._set(name=former.name)
-        self.expect(former, "loading")
+        self._advance(failed.name, former, "loading")
         again = self._try(former)
         if again:
             error = f"{error}; {former.name}, which was there before, could not be loaded again either: {again}"
@@ -171,7 +187,7 @@ class ModelSlot:
     def give_up(self, error: str) -> None:
         """There is no model, for this reason."""
         self._editor = self._choice = None
-        self._set(name="", state=ModelState.FAILED, entry=None, error=error, coming=None)
+        self._set(name="", state=ModelState.FAILED, entry=None, error=error)
         free_memory()
 
     def unload(self) -> None:
