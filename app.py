@@ -34,8 +34,9 @@ def _parser() -> argparse.ArgumentParser:
         "shipped. The page's tab “Model” exchanges it",
     )  # fmt: skip
     parser.add_argument(
-        "--device", default="auto", choices=("auto", "cpu", "cuda", "mps"), help="default: auto, the best there is"
-    )
+        "--device", default="auto", choices=("auto", "cpu", "cuda", "mps"),
+        help="default: auto, cuda where it is there, else the CPU",
+    )  # fmt: skip
     parser.add_argument(
         "--memory", default="auto", metavar="MODE",
         help="how that model lies in memory: full, offload, group, int8 or int4; default: auto, the best that fits",

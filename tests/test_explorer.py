@@ -324,6 +324,11 @@ def settled(page) -> None:
     page.wait_for_selector(".explorer[aria-busy=false]")
 
 
+def captions(page) -> list[str]:
+    """What stands above the pictures, without the layers that they show."""
+    return [text.partition(" · ")[0] for text in page.locator("figcaption").all_inner_texts()]
+
+
 def shade_at(page, stream: str, row: int, column: int, grid: tuple[int, int], colours: str = "magma") -> int:
     """The position in the colour map, 0 to 255, of the pixel in the middle of a patch."""
     pixel = page.evaluate(
@@ -521,7 +526,45 @@ def test_where_a_marked_patch_was_copied_from(page, served: Served) -> None:
     settled(page)
     layers = served.maps.best_layers(stream="reference:0")
     assert_shows(page, served.maps.copied_from(2, 3, layers=layers), "reference:0")
-    assert page.locator("figcaption").all_inner_texts() == ["Edited picture", "Given picture: where patch 3, 4 looks"]
+    assert captions(page) == ["Edited picture", "Given picture: where patch 3, 4 looks"]
+
+
+@pytest.mark.browser
+def test_the_chosen_patch_stays_when_its_source_is_asked_for(page, served: Served) -> None:
+    click_patch(page, "target", 6, 10, (8, 12))
+    page.check(".copied")
+    settled(page)
+    layers = served.maps.best_layers(stream="reference:0")
+    assert_shows(page, served.maps.copied_from(6, 10, layers=layers), "reference:0")
+    assert captions(page)[1] == "Given picture: where patch 7, 11 looks"
+    assert "patch 7, 11" in page.inner_text(".ranking caption")
+    page.uncheck(".copied")
+    assert_shows(page, served.maps.heatmap(3, stream="reference:0", layers=layers), "reference:0")
+    assert "patch 7, 11" in page.inner_text(".ranking caption")
+    click_patch(page, "target", 5, 9, (8, 12))
+    page.check(".copied")  # the nearest whose source was recorded
+    assert captions(page)[1] == "Given picture: where patch 7, 11 looks"
+
+
+@pytest.mark.browser
+def test_each_picture_names_the_layer_that_it_shows(page, served: Served, photograph: Image.Image) -> None:
+    measured = {("image_to_text", "target"): (4,), ("image_to_text", "reference:0"): (1,)}
+    telling = {key: tuple(served.maps.layers[at] for at in layers) for key, layers in measured.items()}
+    show(page, save_recording(served.history, replace(served.maps, telling=telling), photograph))
+    page.wait_for_selector("figcaption:has-text('single 0')")
+    settled(page)
+    assert page.locator("figcaption").all_inner_texts() == ["Edited picture · single 0", "Given picture · double 1"]
+    assert page.inner_text(".layer-name") == "best by measurement: single 0"
+    slide(page, ".layer", 2)
+    assert page.locator("figcaption").all_inner_texts() == ["Edited picture · double 2", "Given picture · double 2"]
+
+
+@pytest.mark.browser
+def test_every_slider_has_a_name_and_says_its_value(page) -> None:
+    for name, value in (("Layer", "best"), ("Step", "all 3, averaged"), ("Opacity", "75 %")):
+        slider = page.get_by_role("slider", name=name, exact=True)
+        assert value in slider.get_attribute("aria-valuetext")
+        assert value in page.inner_text(f".{name.lower()}-name")
 
 
 @pytest.mark.browser
@@ -556,7 +599,7 @@ def test_axes_of_length_one_have_no_controls(page, served: Served, photograph: I
     settled(page)
     for control in (".head-control", ".copied-control", ".strip-streams"):
         assert page.is_hidden(control)
-    assert page.locator("figcaption").all_inner_texts() == ["Edited picture"]
+    assert captions(page) == ["Edited picture"]
     assert_shows(page, maps.heatmap(0))
 
 

@@ -365,6 +365,7 @@ def test_the_tab_from_search_to_bundle_by_keyboard(page, studio: Studio, tmp_pat
     told(page, "Choose the second result above.")
     page.click("#history-gallery button >> nth=3")
     told(page, "Drag the divider")
+    assert page.input_value("#history-stage .compare input") == "50"
 
     with page.expect_download() as download:
         page.click("#history-export")
@@ -383,12 +384,36 @@ def test_the_tab_from_search_to_bundle_by_keyboard(page, studio: Studio, tmp_pat
 
 
 @pytest.mark.browser
+@pytest.mark.parametrize(("width", "motion"), [(1280, "no-preference"), (390, "reduce")])
+def test_what_a_card_shows_comes_into_sight_and_has_the_focus(page, width: int, motion: str) -> None:
+    page.get_by_role("tab", name="History").click()
+    page.emulate_media(reduced_motion=motion)
+    page.set_viewport_size({"width": width, "height": 844})
+    page.wait_for_selector("#history-gallery button >> nth=23")
+    page.focus("#history-gallery button >> nth=1")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#history-stage .compare")
+    page.wait_for_function(
+        """() => {
+            const top = of => document.querySelector(of).getBoundingClientRect().top;
+            return top('#history-status') >= 0 && top('#history-status') < 100 && top('#history-details') < innerHeight;
+        }"""
+    )
+    assert page.evaluate("document.activeElement.id") == "history-stage"
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.matches('#history-stage input[type=range]')")
+
+
+@pytest.mark.browser
 def test_a_telephone_and_screen_readers(page) -> None:
     page.get_by_role("tab", name="History").click()
     page.set_viewport_size({"width": 390, "height": 844})
     page.click("#history-gallery button >> nth=0")
     page.wait_for_selector("#history-details table")
     page.wait_for_timeout(500)
+    assert page.is_visible("#history-open .or")  # between "Drop File Here" and "Click to Upload"
+    card, when = (page.locator(f"#history-gallery {of} >> nth=0").bounding_box() for of in ("button", ".when"))
+    assert card["y"] + card["height"] - (when["y"] + when["height"]) >= 5
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     unnamed = page.evaluate(
         """[...document.querySelectorAll('button, input, a, img')].filter(of => of.closest('[id^=history]')
@@ -396,3 +421,12 @@ def test_a_telephone_and_screen_readers(page) -> None:
             || of.labels?.length || of.closest('button')?.innerText.trim())).map(of => of.outerHTML)"""
     )
     assert unnamed == []
+
+
+def test_what_of_a_pictures_settings_has_no_field_is_named(
+    here: Tab, tiny_editor: Editor, picture: Image.Image
+) -> None:
+    settings = tiny_editor.edit(EditRequest([picture], "make it brighter", seed=3)).settings
+    assert here.edit.result.status not in here.edit.take_settings(settings)
+    told = here.edit.take_settings(settings | {"shift": 3.0})[here.edit.result.status]
+    assert "other settings than this result: Shift of the schedule." in told

@@ -37,7 +37,7 @@ from mmdit.images import read_settings
 from mmdit.load import load_editor
 from mmdit.lora.architectures import linear_shapes
 from mmdit.lora.inspect import LoraError, inspect
-from mmdit.lora.presets import Preset, Presets
+from mmdit.lora.presets import PRESETS_FOLDER, Preset, Presets
 from mmdit.lora.stack import LoraWeight
 from mmdit.runtime.history import Entry, History
 from mmdit.runtime.job import Job, JobState
@@ -46,6 +46,7 @@ from mmdit.runtime.model_slot import ModelChoice
 from mmdit.ui import lora_markup
 from mmdit.ui.lora_pictures import Pictures
 from mmdit.ui.lora_shelf import Chosen, LoraShelf, NotHereError, read_stack
+from mmdit.ui.preflight import Preflight
 from mmdit.ui.view import View, news
 
 WEB = REPOSITORY / "mmdit" / "ui" / "lora_web"
@@ -227,6 +228,40 @@ def test_weights_are_those_of_the_stack(shelf: LoraShelf, half_file: Path) -> No
     assert made == [LoraWeight("sepia-film", 0.8), LoraWeight(str(shelf._files[key]), -1.0, None, True)]
     with pytest.raises(LoraError, match="no longer here"):
         shelf.weights([Chosen("file:0", 1.0)])
+
+
+def test_words_that_a_preset_goes_by_are_missed(shelf: LoraShelf) -> None:
+    def missing(key: str, instruction: str, weight: float = 1.0) -> str:
+        return shelf.words_missing(Chosen(key, weight), instruction)
+
+    assert missing(FILM, "make the cat red") == missing(FILM, "") == missing(FILM, "warm it") == "print"
+    assert missing(FILM, "make it an old PRINT") == missing(FILM, "make it red", weight=0.0) == ""
+    assert missing(THERMAL, "make it red") == ""
+    shipped = LoraShelf(Presets([PRESETS_FOLDER]), shelf.jobs, CATALOG["mini"], shelf._uploads)
+    for instruction, wanted in (
+        ("make the cat red", "thermal camera"), ("Thermal", ""), ("Turn it into a heat map", ""),
+    ):  # fmt: skip
+        assert shipped.words_missing(Chosen(THERMAL, 1.0), instruction) == wanted
+    assert shipped.words_missing(Chosen("preset:qwen-edit-2509-lightning-4", 1.0), "make the cat red") == ""
+
+
+def test_what_a_file_merely_leaves_out_is_no_misfit(
+    presets_folder: Path, half_file: Path, reference: Editor, photograph: Image.Image, tmp_path: Path
+) -> None:
+    tensors = load_file(half_file)
+    whole = (key for key in tensors if key.endswith("lora_B.weight") and "nonsense" not in key)
+    module = next(whole).removesuffix("lora_B.weight")
+    (tmp_path / "uploads").mkdir()
+    file = tmp_path / "uploads" / "sparse.safetensors"
+    save_file({key: tensor for key, tensor in tensors.items() if not key.startswith(module)}, file)
+    with Jobs(lambda choice: reference, History(tmp_path / "outputs")) as jobs:
+        jobs.wait_until_loaded(PATIENCE)
+        shelf = LoraShelf(Presets([presets_folder]), jobs, CATALOG["mini"], tmp_path / "uploads")
+        key = shelf.take(str(file))
+        report = shelf.report(key)
+        said = Preflight(jobs, shelf).said(EditRequest([photograph], "warm it"), [Chosen(key, 1.0, partial=True)], 1)
+    assert (len(report.incomplete), len(report.unknown), len(report.missing)) == (1, 1, 2)
+    assert "sparse.safetensors applies in part: 2 of its modules do not." in said
 
 
 # ---- HTML
@@ -538,6 +573,55 @@ def test_an_edit_has_its_stack(
     go(page, "LoRA")
     page.wait_for_selector("#loras .row .truth >> nth=1")
     assert page.locator("#loras .slider").evaluate_all("all => all.map(one => one.value)") == ["-0.5", "0.8"]
+
+
+@pytest.mark.browser
+@pytest.mark.shipped
+def test_a_preset_brings_its_settings_unless_others_are_given(
+    page, lora_studio: LoraStudio, photograph_file: Path
+) -> None:
+    file = lora_studio.presets / "quick.yaml"
+    yaml(lora_studio.presets, "quick", title="Quick", family="mini", steps=4, guidance=2.5,
+         source=["  file: thermal.safetensors"])  # fmt: skip
+    try:
+        prepare(page, photograph_file, "make it sepia")
+        page.click("#loras .again")
+        page.wait_for_selector("#loras .card[data-key='preset:quick']")
+        choose(page, "preset:quick", THERMAL)
+        go(page, "Edit")
+        page.wait_for_selector("#preflight :text('Settings from the LoRAs: 4 steps, guidance 2.5.')")
+        made = []
+        for told, steps in (("guidance 2.5", None), ("guidance 2.5", "2")):
+            before = set(lora_studio.results())
+            if steps is not None:
+                page.fill("#steps input[type=number]", steps)
+                page.press("#steps input[type=number]", "Tab")
+            page.wait_for_selector(f"#preflight :text('{told}.')")
+            page.click("#edit")
+            made += new_results(page, lora_studio, before)
+            wait_for_news(page, "Done")
+        assert [(of["steps"], of["guidance"]) for of in map(read_settings, made)] == [(4, 2.5), (2, 2.5)]
+        page.fill("#steps input[type=number]", "1")
+        page.press("#steps input[type=number]", "Tab")
+        go(page, "LoRA")
+        before = set(lora_studio.results())
+        page.click("#loras .start-compare")
+        made = new_results(page, lora_studio, before, 4)
+        assert {(of["steps"], of["guidance"]) for of in map(read_settings, made)} == {(4, 2.5)}
+        page.wait_for_selector("#series-status .done")
+    finally:
+        file.unlink()
+
+
+@pytest.mark.browser
+@pytest.mark.shipped
+def test_missing_words_are_named_before_the_edit(page) -> None:
+    choose(page, FILM)
+    go(page, "Edit")
+    page.fill("#instruction textarea", "make the cat red")
+    page.wait_for_selector("#missing-words :text('Sepia film wants the words “print” in the instruction.')")
+    page.fill("#instruction textarea", "make it an old print")
+    page.wait_for_selector("#missing-words", state="hidden")
 
 
 @pytest.mark.browser

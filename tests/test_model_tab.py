@@ -131,6 +131,11 @@ def test_a_model_is_unloaded(tab: ModelTab) -> None:
     [
         ("  ", "auto", "No model is named"),
         ("mini", "half", "Memory is 'half'; use one of auto, full"),
+        ("nonesuch", "auto", "'nonesuch' is neither a model of the catalog (mini, "),
+        ("/no/such/folder", "auto", "'/no/such/folder' is neither a model"),
+        ("~nobody/such", "auto", "'~nobody/such' is neither a model"),
+        ("x" * 300 + "/y", "auto", "nor a folder, nor an org/name."),
+        (EVIL + "/x", "auto", "nor a folder, nor an org/name."),
         ("black-forest-labs/FLUX.1-dev", "auto", "FLUX.1 [dev] Non-Commercial"),
         ("flux-kontext", "auto", "tick that you keep to it"),
         ("someone/something", "auto", "licence of someone/something is not known here"),
@@ -146,11 +151,8 @@ def test_what_can_not_be_loaded_is_refused_at_once(tab: ModelTab, name: str, mem
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("nonesuch", "'nonesuch' is neither a model of the catalog"),
-        ("/no/such/folder", "there is no folder '/no/such/folder'"),
         ("sd3.5-large", "is not on this machine and the hub can't be reached; go online once"),
         ("qwen-image-edit", "is not on this machine and the hub can't be reached; go online once"),
-        (EVIL + "/x", "there is no folder"),
     ],
 )
 def test_what_is_not_to_be_had_is_told_and_the_model_stays(
@@ -342,6 +344,14 @@ def test_a_model_is_exchanged_on_the_page(page, studio: Studio, kontext: Path, p
     page.wait_for_selector("#model-terms :text('Non-Commercial')")
     page.click("#load")
     page.wait_for_selector("#model-refusal :text('tick that you keep to it')")
+
+    page.fill("#model-name textarea, #model-name input", "none/such")
+    page.wait_for_selector("#model-refusal .status", state="detached")
+    page.check("#model-consent input")
+    page.click("#load")
+    page.wait_for_selector("#model-status .status.error")
+    facts, error = (page.locator(f"#model-status {of}").bounding_box() for of in (".model-facts", ".error"))
+    assert error["y"] - (facts["y"] + facts["height"]) >= 10
 
     page.fill("#model-name textarea, #model-name input", str(kontext))
     page.wait_for_selector("#model-terms :text('on this machine')")

@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 from mmdit.attention.maps import AttentionMaps
-from mmdit.images import read_settings
+from mmdit.images import read_settings, save_png
 from mmdit.model import checkpoint
 from mmdit.model.inpainting import Inpainter
 from mmdit.model.text import TextEncoder
@@ -180,6 +180,15 @@ def test_black_and_white_from_upload_to_download(page, studio: Studio, photograp
     assert Path(download.value.path()).read_bytes() == result.read_bytes()
 
 
+def test_how_an_edit_was_made_is_no_warning(page, studio: Studio, photograph_file: Path) -> None:
+    make_one(page, studio, photograph_file, "make it sepia and invert it")
+    wait_for_news(page, "Done")
+    assert page.inner_text("#status .note") == "Made as 2 edits: “make it sepia”, then “invert it”."
+    assert page.locator("#status .warning").count() == 0
+    make_one(page, studio, photograph_file, "what is the time")
+    page.wait_for_selector("#status .warning:has-text('left alone')")
+
+
 def test_a_reload_keeps_the_result(page, studio: Studio, photograph_file: Path) -> None:
     result = make_one(page, studio, photograph_file, "make it darker", "Control+Enter")
     page.reload()
@@ -293,11 +302,95 @@ def test_before_and_after_are_compared_by_dragging(page, studio: Studio, photogr
     assert 20 < float(stage.evaluate("element => element.style.getPropertyValue('--cut')").rstrip("%")) < 30
 
 
+def cut_of(stage) -> float:
+    """Percent of the width that show the picture before."""
+    return float(stage.evaluate("element => getComputedStyle(element).getPropertyValue('--cut')"))
+
+
+def opacity(stage, tag: str) -> float:
+    return float(stage.locator(tag).evaluate("element => getComputedStyle(element).opacity"))
+
+
+def test_a_new_result_is_shown_whole_with_the_handle_at_its_edge(
+    page, studio: Studio, photograph_file: Path, tmp_path: Path
+) -> None:
+    make_one(page, studio, photograph_file, "make it black and white")
+    stage = page.locator("#stage .compare")
+    page.wait_for_function("[...document.querySelectorAll('#stage img')].every(image => image.complete)")
+    stage.screenshot(path=tmp_path / "stage.png")
+    seen = np.asarray(Image.open(tmp_path / "stage.png").convert("RGB"), dtype=np.int16)
+    height, width = seen.shape[:2]
+    picture = seen[2:-2, 60 : width // 2]
+    assert (picture.max(axis=-1) - picture.min(axis=-1)).max() <= 16  # nothing of the coloured picture before
+    assert seen[height // 2 - 14, 24].min() > 240 and seen[height // 2, 10].min() > 240  # the handle, whole
+    assert (opacity(stage, ".tag.left"), opacity(stage, ".tag.right")) == (0, 1)
+
+    box = stage.bounding_box()
+    page.mouse.move(box["x"] + 20, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2, steps=4)
+    page.mouse.up()
+    assert 48 < cut_of(stage) < 52
+    assert (opacity(stage, ".tag.left"), opacity(stage, ".tag.right")) == (1, 1)
+    page.keyboard.press("End")
+    assert cut_of(stage) == 100
+    page.keyboard.press("ArrowLeft")
+    assert 99 <= cut_of(stage) < 100
+
+
+def test_a_long_error_begins_beside_its_dot(page, photograph_file: Path) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    upload(page, photograph_file)
+    page.wait_for_selector("#source img")
+    say(page, " ")
+    wait_for_news(page, "instruction is empty")
+    dot, text = page.evaluate(  # at once, for the page scrolls to the result
+        "['dot', 'text'].map(part => document.querySelector(`#status .${part}`).getBoundingClientRect().toJSON())"
+    )
+    assert text["height"] > 2 * 18  # two lines or more
+    assert dot["right"] < text["left"]
+    assert text["top"] <= dot["top"] and dot["bottom"] <= text["top"] + 24
+
+
+def test_buttons_of_a_row_are_of_one_height_and_captions_stand_clear(
+    page, studio: Studio, photograph_file: Path
+) -> None:
+    make_one(page, studio, photograph_file, "make it brighter")
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.wait_for_selector("#again:visible")
+    boxes = [page.locator(button).bounding_box() for button in ("#download", "#look-inside", "#again")]
+    assert boxes[0]["height"] > 50  # "Download PNG" takes two lines
+    assert {box["height"] for box in boxes if box["y"] == boxes[0]["y"]} == {boxes[0]["height"]}
+    assert boxes[1]["y"] == boxes[0]["y"]
+    for card in page.locator("#examples button").all():
+        frame, caption = card.bounding_box(), card.locator("span").bounding_box()
+        assert frame["y"] + frame["height"] - (caption["y"] + caption["height"]) >= 5
+
+
+def test_a_loras_words_are_shown_whole(page) -> None:
+    page.get_by_role("tab", name="LoRA").click()
+    page.click("#loras .card[data-key='preset:cyanotype']")
+    page.wait_for_selector("#loras .chip >> nth=9")
+    assert page.locator("#loras .chips").evaluate("element => element.scrollHeight <= element.clientHeight")
+
+
 def test_a_telephone_shows_the_whole_width(page, studio: Studio, photograph_file: Path) -> None:
     make_one(page, studio, photograph_file, "make it brighter")
     page.set_viewport_size({"width": 390, "height": 844})
     page.wait_for_timeout(500)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_what_is_said_comes_into_sight_where_the_page_was_scrolled(page, photograph_file: Path) -> None:
+    page.set_viewport_size({"width": 1280, "height": 420})
+    upload(page, photograph_file)
+    page.wait_for_selector("#source img")
+    page.fill(INSTRUCTION, "")
+    page.locator("#edit").evaluate("button => scrollTo(0, button.getBoundingClientRect().bottom + scrollY - 100)")
+    assert page.evaluate("document.querySelector('#status').getBoundingClientRect().bottom") < 0
+    page.press(INSTRUCTION, "Enter")
+    page.wait_for_selector("#status .status.error:has-text('instruction is empty')")
+    page.wait_for_function("document.querySelector('#status').getBoundingClientRect().top >= 0")
 
 
 def test_a_telephone_is_led_to_the_result_that_lies_below(page, studio: Studio, photograph_file: Path) -> None:
@@ -431,3 +524,124 @@ def test_variants_of_rising_strength(page, studio: Studio, photograph_file: Path
     assert [of["strength"]["value"] for of in made] == [0.25, 0.5, 0.75, 1]
     assert len({of["seed"] for of in made}) == 1
     page.click("#reset")
+
+
+def settle(page) -> None:
+    """A page was opened or reloaded: what is recalled comes by itself."""
+    page.wait_for_selector("#recent .strip, #recent .strip-empty:has-text('so far')")
+    page.wait_for_timeout(1500)
+
+
+def type_number(page, field: str, text: str) -> None:
+    page.fill(f"#{field} input[type=number]", text)
+    page.press(f"#{field} input[type=number]", "Tab")
+
+
+def test_a_number_out_of_range_is_explained_and_put_back(page, studio: Studio, photograph_file: Path) -> None:
+    before = set(studio.results())
+    upload(page, photograph_file)
+    page.wait_for_selector("#source img")
+    open_options(page)
+    page.uncheck("#random-seed input")
+    type_number(page, "seed", "-5")
+    say(page, "make it darker")
+    assert "eed is -5" in wait_for_news(page, "it must be a whole number from 0")
+    type_number(page, "seed", "5")
+    page.fill("#size input, #size textarea", "99999 x 99999")
+    page.click("#edit")
+    wait_for_news(page, "is too large")
+    page.fill("#steps input[type=number]", "99")  # the box puts back what is too much when it is left, and not before
+    page.wait_for_timeout(500)
+    type_number(page, "seed", "-5")
+    page.click("#reset")
+    page.wait_for_function("document.querySelector('#seed input').value === ''")
+    assert page.is_checked("#random-seed input")
+    assert page.input_value("#size input, #size textarea") == ""
+    assert page.input_value("#steps input[type=number]") == "1"
+    assert set(studio.results()) == before
+    assert studio.complaints == []
+
+
+def test_new_seeds_stay_new_after_a_reload(page, studio: Studio, photograph_file: Path) -> None:
+    def seed_box() -> tuple[str, bool]:
+        open_options(page)
+        return page.input_value("#seed input"), page.is_checked("#random-seed input")
+
+    result = make_one(page, studio, photograph_file, "make it darker")
+    page.reload()
+    settle(page)
+    assert seed_box() == (str(read_settings(result)["seed"]), True)
+    page.uncheck("#random-seed input")
+    page.wait_for_timeout(500)
+    page.reload()
+    settle(page)
+    assert seed_box()[1] is False
+
+
+def test_what_was_typed_and_chosen_comes_back_after_a_reload(
+    page, studio: Studio, photograph: Image.Image, photograph_file: Path, tmp_path: Path
+) -> None:
+    result = make_one(page, studio, photograph_file, "make it darker")
+    wait_for_news(page, "Done")
+    photograph.resize((100, 50)).save(tmp_path / "next.png")
+    upload(page, tmp_path / "next.png")
+    page.wait_for_selector("#preflight :text('100 × 50')")
+    page.fill(INSTRUCTION, "make it wilder")
+    page.wait_for_timeout(500)
+    page.reload()
+    settle(page)
+    wait_for_instruction(page, "make it wilder")
+    page.wait_for_selector("#preflight :text('100 × 50')")
+    page.wait_for_selector(f"#stage .after[src$='{result.name}']")
+
+    newer = make_one(page, studio, photograph_file, "make it brighter")
+    wait_for_news(page, "Done")
+    page.reload()
+    page.wait_for_selector(f"#stage .after[src$='{newer.name}']")
+    wait_for_instruction(page, "make it brighter")
+
+
+def test_what_went_wrong_stays_with_its_page(
+    browser, slow_page, slow_studio: Studio, photograph: Image.Image, photograph_file: Path
+) -> None:
+    page = slow_page
+    wait_for_news(page, "Ready")
+    upload(page, photograph_file)
+    page.wait_for_selector("#source img")
+    open_options(page)
+    type_number(page, "steps", "20")
+    say(page, "make it sepia")
+    wait_for_news(page, "of 20")
+    page.click("#cancel")
+    wait_for_news(page, "Cancelled")
+    page.reload()
+    settle(page)
+    wait_for_news(page, "Ready")
+    wait_for_instruction(page, "make it sepia")
+    page.wait_for_selector("#source img")
+    for other in open_page(browser, slow_studio):
+        settle(other)
+        assert "Ready" in other.inner_text("#status")
+        assert other.input_value(INSTRUCTION) == ""
+        assert other.locator("#source img").count() == 0
+
+
+def test_what_a_result_has_without_a_field_here_is_named(page, studio: Studio, photograph_file: Path) -> None:
+    result = make_one(page, studio, photograph_file, "make it darker")
+    name = "29990101-000000-000000"
+    strength = {"neutral": "keep it as it is", "value": 0.5, "others": [["make it sepia", 0.5]], "method": "changed"}
+    settings = read_settings(result) | {"shift": 3.0, "literally": True, "strength": strength, "steps": 50}
+    save_png(Image.open(result), studio.outputs / f"{name}.png", settings)
+    Image.open(photograph_file).save(studio.outputs / f"{name}.source.png")
+    try:
+        page.reload()
+        page.click(f"#recent button[data-name='{name}']")
+        told = wait_for_news(page, "One of your results")
+        named = "Steps, Shift of the schedule, Words as they stand, Method of the strength, Blended instructions"
+        assert f"An edit from here has other settings than this result: {named}." in told
+        page.click(f"#recent button[data-name='{result.stem}']")
+        page.wait_for_selector(f"#stage .after[src$='{result.name}']")
+        assert "other settings" not in page.inner_text("#status")
+    finally:
+        for file in studio.outputs.glob(f"{name}*"):
+            file.unlink()

@@ -112,7 +112,7 @@ class Api:
                 region=None if region is None else region_of(region, feather), guard=guard,
             )  # fmt: skip
             done = self._made([request])
-        return png(done.entry.result), done.entry.settings, list(done.warnings)
+        return png(done.entry.result), done.entry.settings, [*done.warnings, *done.notes]
 
     def strength_strip(
         self,
@@ -122,7 +122,7 @@ class Api:
         neutral: str = NEUTRAL,
         seed: int | None = None,
         loras: Loras | None = None,
-    ) -> tuple[FileData, list[str]]:
+    ) -> tuple[FileData, list[str], list[str]]:
         """Make one edit at several strengths, and lay the results side by side.
 
         Args:
@@ -136,6 +136,7 @@ class Api:
         Returns:
             One picture of all, a PNG.
             The names of the results, for result and attention.
+            Sentences about what should be known of them.
         """
         from mmdit import strip
         from mmdit.images import load_image
@@ -150,15 +151,16 @@ class Api:
         pictures = [load_image(entry.result) for entry in done.entries]
         sheet = strip.side_by_side(pictures, [f"{value:g}" for value in values])
         sheet_file = processing_utils.save_pil_to_cache(sheet, get_upload_folder(), format="png")
-        return png(Path(sheet_file)), [entry.name for entry in done.entries]
+        return png(Path(sheet_file)), [entry.name for entry in done.entries], [*done.warnings, *done.notes]
 
     def status(self) -> dict[str, Any]:
         """Tell what the studio is doing: the edit that runs, or else the last one, and whether the model is loaded.
 
         Returns:
-            Whether the model is loaded, and job, state, instruction, step, steps and seconds_left of the edit.
+            Whether the model is loaded, model_error (why the last change of it came to nothing, "" if it did not), and
+            job, state, instruction, step, steps, seconds_left and error of the edit.
         """
-        told = {"model": self._model().name, "loaded": self._jobs.ready}
+        told = {"model": self._model().name, "loaded": self._jobs.ready, "model_error": self._jobs.model.error}
         job = self._jobs.current()
         if job is None:
             return told
@@ -200,7 +202,7 @@ class Api:
         ]  # fmt: skip
 
     def use_model(self, name: str, memory: str = "auto", consent: bool = False) -> str:
-        """Load another model in place of the present one; status and models tell when it is in use.
+        """Load another model in place of the present one; status tells when it is in use, or why it came to nothing.
 
         Args:
             name: as models lists it, or org/name on the Hugging Face hub.

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
-from PIL import Image
 
 from mmdit.catalog import ModelEntry
 from mmdit.runtime.history import Entry
@@ -20,6 +19,7 @@ from mmdit.ui.edit_result import ResultColumn
 from mmdit.ui.explorer_payload import Shelf
 from mmdit.ui.language import mark
 from mmdit.ui.lora_shelf import LoraShelf, read_stack
+from mmdit.ui.past_request import PastRequests, is_source
 from mmdit.ui.preflight import Preflight
 from mmdit.ui.region_panel import RegionPanel
 from mmdit.ui.request_fields import RequestFields, Values
@@ -72,6 +72,7 @@ class EditTab:
 
     def _build_request(self) -> None:
         self.fields = RequestFields(self.model_in_use)
+        self.past = PastRequests(self.jobs, self.fields, self.shelf, self.stack)
         self.fields.build_picture()
         with gr.Row(elem_classes="actions"):
             self.edit = gr.Button(mark("Edit"), variant="primary", elem_id="edit", scale=3)
@@ -111,9 +112,10 @@ class EditTab:
 
         found = [self.found, self.found_picture]
         recalled = [self.stack, *fields.all]
+        drafted = [fields.instruction, fields.source, self.recent]
         fitting = [self.fitted, self.abilities, self.told, *fields.of_some_models]
         attached = self.page.load(self._attach, None, [*shown, *found, self.recent, *fitting], **quiet)
-        recalling = attached.then(None, [*found, *recalled], recalled, js=self._recall(), **quiet)
+        recalling = attached.then(None, [*found, self.recent, *recalled], recalled, js=self._recall(), **quiet)
         recalling.then(self._marked_again, [fields.source], [region, self.part], **quiet)
         fields.source.clear(self.region.clear, None, [region], **quiet)
         self.stack.change(None, [self.stack], [self.loras], js=_script("line"), **quiet)
@@ -125,9 +127,14 @@ class EditTab:
         started.then(None, js=_script("look"), **quiet)
         self.cancel.click(self._cancel, [self.view], shown, **quiet)
         gr.on([field.change for field in fields.kept], None, fields.kept, js=_script("keep"), **quiet)
-        fields.reset.click(self._reset, None, list(dict.fromkeys([*fields.kept, *fields.of_some_models])), **quiet)
+        gr.on([field.change for field in drafted], None, drafted, js=_script("draft"), **quiet)
+        fields.reset.click(self._reset, None, list(dict.fromkeys([*fields.options, *fields.of_some_models])), **quiet)
         told = [self.stack.change, self.fitted.change, self.recent.change, *fields.changes]
         gr.on(told, self._foresee, self.asked, [self.preflight.line], trigger_mode="always_last", **quiet)
+        gr.on(
+            [self.stack.change, fields.instruction.change], self._miss_words, [self.stack, fields.instruction],
+            [self.preflight.words], trigger_mode="always_last", **quiet,
+        )  # fmt: skip
         gr.Timer(LOOK_SECONDS).tick(self._follow_model, [self.fitted], fitting, **quiet)
         fields.source.upload(self._check_upload, [self.view, fields.source], [*shown, fields.source, region], **quiet)
         again = [*shown, fields.source, fields.instruction, region]
@@ -141,22 +148,18 @@ class EditTab:
 
     def _attach(self) -> Update:
         """A page was opened or reloaded: find the job again."""
-        job, fit = self.jobs.current(), self._fit(0)
-        if job is None:
-            return {**self._show(View()), self.recent: self.strips.recent(), **fit}
-        now = job.snapshot
+        job, fit = self.past.latest(), self._fit(0)
         fresh = {field: fit[field]["value"] for field in self.fields.of_some_models if "value" in fit.get(field, {})}
         untouched = self.fields.defaults() | fresh
-        settings = {self.fields.instruction: now.instruction} if now.entry is None else self._settings(now.entry)
-        found = {
-            "untouched": [None, *untouched.values()],
-            "settings": [settings.get(field, default) for field, default in untouched.items()],
-            "stack": self.shelf.to_browser(*self.shelf.from_settings(now.entries[-1].settings if now.entries else {})),
-        }
+        found, picture, view = {"untouched": [None, *untouched.values()]}, None, View()
+        if job is not None:
+            settings, picture, view = self.past.of_job(job)
+            found["stack"] = settings.get(self.stack)
+            found["settings"] = [settings.get(field, default) for field, default in untouched.items()]
         return {
-            **self._show(View(job=job.id)),
+            **self._show(view),
             self.found: found,
-            self.found_picture: now.source if now.entry is None else now.entry.source,
+            self.found_picture: picture,
             self.recent: self.strips.recent(),
             **fit,
         }
@@ -179,7 +182,8 @@ class EditTab:
     def _reset(self) -> Update:
         editor = self.jobs.editor
         suited = {} if editor is None else self.fields.suited(editor.traits, is_first=False)
-        return suited | {field: self.fields.defaults()[field] for field in self.fields.kept}
+        own = {field for field, update in suited.items() if "value" in update}
+        return suited | {field: self.fields.defaults()[field] for field in self.fields.options if field not in own}
 
     def _foresee(self, values: Values) -> str:
         if values[self.fields.source] is None:
@@ -190,6 +194,13 @@ class EditTab:
             return self.preflight.said(request, read_stack(values[self.stack]), int(values[self.fields.variants]))
         except ValueError:  # said when the edit is asked for
             return ""
+
+    def _miss_words(self, stack: Any, instruction: str | None) -> Any:
+        try:
+            told = self.preflight.said_of_words(read_stack(stack), instruction or "")
+        except ValueError:  # said when the edit is asked for
+            told = ""
+        return gr.update(value=told, visible=bool(told))
 
     def _follow_model(self, fitted: int) -> Any:
         return self._fit(fitted) or gr.skip()
@@ -252,21 +263,22 @@ class EditTab:
             }
         if is_active(view, self.jobs):
             return self._show(replace(view, notice="An edit is running; cancel it, or wait for it to finish."))
+        settings, other = self.past.of_entry(entry)
         return {
-            **self._show(View(shown=name)),
+            **self._show(View(shown=name, left_out=other)),
             self.fields.source: entry.source,
-            **self._settings(entry),
+            **settings,
             **self._marked_as(entry),
             self.fields.references: [str(file) for file in entry.references] or None,
             self.fields.more_pictures: gr.update(open=bool(entry.references)),
-            self.stack: self.shelf.to_browser(*self.shelf.from_settings(entry.settings)),
         }
 
     def take_settings(self, settings: dict[str, Any]) -> Update:
         """Settings and LoRAs of a result that is not here; the pictures stay."""
-        values = self.fields.of(settings, (0, 0))  # so that its size is asked for, whatever the picture's is
+        nothing = (0, 0)  # so that its size is asked for, whatever the picture's is
+        values, other = self.past.of_settings(settings, nothing)
         del values[self.fields.references]
-        return values | {self.stack: self.shelf.to_browser(*self.shelf.from_settings(settings))}
+        return values | ({self.result.status: markup.status(other)} if other else {})
 
     def _edit_again(self, view: View) -> Update:
         entry = shown_entry(view, self.jobs)
@@ -287,9 +299,11 @@ class EditTab:
 
     def _marked_again(self, source: str | None) -> Update:
         """The painter of a page that was opened or reloaded: with the region of the result that it shows."""
-        job = self.jobs.current()
+        job = self.past.latest()
         entry = None if job is None else job.snapshot.entry
-        return self.region.unmarked(source) if entry is None else self._marked_as(entry)
+        if entry is None or not is_source(source, entry):
+            return self.region.unmarked(source)
+        return self._marked_as(entry)
 
     def _marked_as(self, entry: Entry) -> Update:
         """The painter with what an entry's edit was confined to; opened where there is such a thing."""
@@ -325,11 +339,6 @@ class EditTab:
             self.cancel: gr.update(interactive=active),
         }
 
-    def _settings(self, entry: Entry) -> Update:
-        """The left column's settings, as they were for an entry."""
-        with Image.open(entry.source) as given:
-            return self.fields.of(entry.settings, given.size)
-
     # ---- the model
 
     def model_in_use(self) -> ModelEntry:
@@ -339,10 +348,13 @@ class EditTab:
     def request(self, values: Values) -> "EditRequest":
         """What the left column and the stack ask for. Raises EditError, ImageError or LoraError."""
         self._check_model(values[self.fitted])
-        editor = self.jobs.editor
-        request = self.fields.read(values, None if editor is None else editor.traits)
+        editor, stack = self.jobs.editor, read_stack(values[self.stack])
+        traits = None if editor is None else editor.traits
+        request = self.fields.read(values, traits, self.shelf.recommended(stack))
         region = self.region.chosen(values[self.region.view], request.images[0].size)
-        return replace(request, region=region, loras=self.shelf.weights(read_stack(values[self.stack])))
+        request = replace(request, region=region, loras=self.shelf.weights(stack))
+        request.check()
+        return request
 
     def _check_model(self, fitted: int) -> None:
         """Raises EditError: the settings on the page are for another model than the one that would get them."""

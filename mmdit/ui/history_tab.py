@@ -17,7 +17,7 @@ from mmdit.runtime.bundle import export_bundle, import_bundle
 from mmdit.runtime.history import Entry
 from mmdit.runtime.job import JobState
 from mmdit.runtime.jobs import QueueFullError
-from mmdit.runtime.reproduce import check_settings, circumstances, difference, request_for
+from mmdit.runtime.reproduce import check_settings, circumstances, difference, hindrance, request_for
 from mmdit.ui import history_markup, markup
 from mmdit.ui.edit_tab import POLL_SECONDS, EditTab, Update
 from mmdit.ui.language import mark, say
@@ -30,6 +30,7 @@ TILE, SMALL, LARGE = (320, 240), (160, 160), (1024, 1024)  # pixels of copies
 KEPT_EXPORTS = 8
 GONE = "That result is no longer in the folder of results."
 START_DOWNLOAD = "() => document.querySelector('#history-link a')?.click()"
+LOOK = (Path(__file__).with_name("history_web") / "look.js").read_text(encoding="utf-8")
 
 
 @dataclass(frozen=True)
@@ -131,11 +132,13 @@ class HistoryTab:
         wire(self.search.change, self.find, self.search, trigger_mode="always_last")
         wire(self.newer.click, lambda shown: self.draw(replace(shown, page=shown.page - 1)))
         wire(self.older.click, lambda shown: self.draw(replace(shown, page=shown.page + 1)))
-        self.drop.upload(self._open, [self.shown, self.drop], [*everything, self.drop], **quiet)
+        opened = self.drop.upload(self._open, [self.shown, self.drop], [*everything, self.drop], **quiet)
         wire(self.again.click, self.make_again)
         wire(self.cancel.click, self.stop)
         wire(self.compare.click, self.choose_second)
-        self.gallery.select(self._choose, [self.shown], everything, **quiet)
+        chosen = self.gallery.select(self._choose, [self.shown], everything, **quiet)
+        for shows in (opened, chosen):
+            shows.then(None, js=LOOK, **quiet)
         self.timer.tick(self._watch, [self.shown], everything, **quiet)
         exported = self.export.click(self.write_bundle, [self.shown], [self.shown, self.status, self.link], **quiet)
         exported.then(None, None, None, js=START_DOWNLOAD, **quiet)
@@ -178,12 +181,14 @@ class HistoryTab:
                 raise ValueError("that file was not uploaded; drop it on the page")
             if file.suffix.lower() == ".zip":
                 entry = import_bundle(file, self.history)
-                news = " ".join([say("The bundle is open, as your newest result."), *self.history.trim()])
+                told = (say("The bundle is open, as your newest result."), hindrance(entry.settings))
+                news = " ".join(text for text in (*told, *self.history.trim()) if text)
                 return self.draw(Shown(name=entry.name, job=shown.job, of=shown.of, news=news, kind="done"))
             dropped = self._read_picture(file)
         except (ValueError, OSError) as error:
             return self.draw(replace(shown, news=self._told(error), kind="error"))
         news = say("A picture made with the studio. It holds its settings, but not the pictures that it was made from.")
+        news = f"{news} {hindrance(dropped.settings)}".strip()
         return self.draw(replace(shown, name="", second="", choosing=False, dropped=dropped, news=news, kind="done"))
 
     def _read_picture(self, file: Path) -> Dropped:
@@ -330,7 +335,7 @@ class HistoryTab:
             return history_markup.nothing_chosen()
         if second is not None:
             tags, names = ("First", "Second"), ("First result", "Second result")
-            return markup.compare(entry.result, second.result, _size(entry), tags, names)
+            return markup.compare(entry.result, second.result, _size(entry), tags, names, cut=50)
         return markup.compare(entry.source, entry.result, _size(entry))
 
     def _details(self, shown: Shown, entry: Entry | None) -> str:

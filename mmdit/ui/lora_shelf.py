@@ -5,6 +5,7 @@ LoRAs by keys ("preset:sepia-film", "file:3f…"), never by paths. Knows neither
 """
 
 import math
+import re
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ LOWEST, HIGHEST, STEP = -2.0, 2.0, 0.05
 MOST = 64  # LoRAs in a stack; each costs an inspection
 GONE = "is no longer here; remove it, or drop its file again"
 PRESET, FILE = "preset:", "file:"
+LONGER = re.compile(r"\w{4,}")
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ class LoraShelf:
             LoraError: unknown, unreadable, or a model that is not known before it is loaded. No path is named.
         """
         preset = self.preset(key)
-        if preset is not None and preset.hub is not None and not _is_cached(preset):
+        if preset is not None and not self.presets.is_here(preset):
             raise NotHereError(f"its file is not on this machine; it is fetched from {preset.hub.repository} when used")
         return self.fetch(key)
 
@@ -143,6 +145,22 @@ class LoraShelf:
         return text if path is None else text.replace(repr(str(path)), f"“{path.name}”").replace(str(path), path.name)
 
     # ---- stacks
+
+    def recommended(self, stack: Sequence[Chosen]) -> dict[str, int | float]:
+        """Steps, guidance and shift that the presets of a stack bring along."""
+        return self.presets.recommended(self.name(of.key) for of in stack if of.weight and self.preset(of.key))
+
+    def words_missing(self, of: Chosen, instruction: str) -> str:
+        """The words that a preset goes by, where the instruction has none of them; else "".
+
+        Without a trigger its instructions are meant, and the longer words of the first one.
+        """
+        preset = self.preset(of.key)
+        if preset is None or not of.weight:
+            return ""
+        wanted = preset.trigger or next(iter(preset.instructions), "")
+        known = [wanted] if preset.trigger else [*preset.instructions, *LONGER.findall(wanted)]
+        return "" if any(words.casefold() in instruction.casefold() for words in known) else wanted
 
     def weights(self, stack: Sequence[Chosen]) -> "list[LoraWeight]":
         """For an `EditRequest`. Raises `LoraError`: a LoRA that is gone, unreadable or refused."""
@@ -237,10 +255,3 @@ def _read_row(row: dict[str, Any]) -> Chosen:
 def shown(weight: float) -> str:
     """A weight as people read it: "0.8", "−0.5"."""
     return f"{weight:.4g}".replace("-", "−") if math.isfinite(weight) else "?"
-
-
-def _is_cached(preset: Preset) -> bool:
-    from huggingface_hub import try_to_load_from_cache
-
-    hub = preset.hub
-    return isinstance(try_to_load_from_cache(hub.repository, hub.file, revision=hub.revision), str)

@@ -68,6 +68,7 @@ def status(
     kind: str = "calm",
     share: float | None = None,
     details: str = "",
+    notes: tuple[str, ...] = (),
     warnings: tuple[str, ...] = (),
 ) -> str:
     """One line of news.
@@ -76,17 +77,19 @@ def status(
         kind: "calm", "busy", "done" or "error".
         share: how much of the work is done, 0 to 1; None while busy for "nobody knows yet".
         details: smaller, at the end of the line.
+        notes, warnings: beneath it, a paragraph each; warnings first.
     """
     bar = ""
     if kind == "busy":
         known = "" if share is None else f' style="width: {100 * share:.0f}%"'
         bar = f'<div class="bar{" unknown" if share is None else ""}"><div{known}></div></div>'
     small = f'<span class="details">{escape(details)}</span>' if details else ""
-    notes = "".join(f'<p class="warning">{escape(warning)}</p>' for warning in warnings)
+    said = [("warning", one) for one in warnings] + [("note", one) for one in notes]
+    beneath = "".join(f'<p class="{sort}">{escape(one)}</p>' for sort, one in said)
     role = "alert" if kind == "error" else "status"
     return (
         f'<div class="status {kind}" role="{role}"><div class="line"><span class="dot"></span>'
-        f'<span class="text">{escape(text)}</span>{small}</div>{bar}{notes}</div>'
+        f'<span class="text">{escape(text)}</span>{small}</div>{bar}{beneath}</div>'
     )
 
 
@@ -129,22 +132,24 @@ def compare(
     size: tuple[int, int],
     tags: tuple[str, str] = ("Before", "After"),
     names: tuple[str, str] = ("Before the edit", "After the edit"),
+    cut: int = 0,
 ) -> str:
     """Two pictures, one over the other, with a divider to drag; one of another size is fitted into ``size``.
 
     Args:
         tags: shown on the two.
         names: of the two, for those who don't see them.
+        cut: how much of the width shows ``before`` at first, 0 to 100 percent.
     """
     tags, names = [escape(say(tag)) for tag in tags], [escape(say(name)) for name in names]
     label = say("Compare {one} and {other}", one=tags[0], other=tags[1])
     return (
-        f'<div class="stage compare" style="{_shape(size)}">'
+        f'<div class="stage compare" style="{_shape(size)}; --cut: {cut}">'
         f'<img src="{file_url(after)}" alt="{names[1]}" class="after">'
         f'<img src="{file_url(before)}" alt="{names[0]}" class="before">'
         f'<span class="tag left">{tags[0]}</span><span class="tag right">{tags[1]}</span>'
-        f'<input type="range" min="0" max="100" step="0.1" value="50" aria-label="{label}"'
-        " oninput=\"this.parentElement.style.setProperty('--cut', this.value + '%')\">"
+        f'<input type="range" min="0" max="100" step="0.1" value="{cut}" aria-label="{label}"'
+        " oninput=\"this.parentElement.style.setProperty('--cut', this.value)\">"
         '<div class="divider"></div></div>'
     )
 

@@ -4,17 +4,20 @@ What is shown follows from the jobs' `ModelSnapshot` alone, so that every page s
 model; a timer looks after it.
 """
 
+import re
 import time
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from mmdit.catalog import CATALOG, ModelEntry, find
+from mmdit.catalog import CATALOG, ModelEntry, find, no_model
 from mmdit.families.folders import ModelError
 from mmdit.families.hub import cached
 from mmdit.families.listing import COLUMNS, describe_machine, model_rows
 from mmdit.families.machine import measure
 from mmdit.families.memory import CHOICES
+from mmdit.lora.preset_schema import HUB_REPOSITORY
 from mmdit.runtime.jobs import Jobs
 from mmdit.runtime.model_slot import ModelChoice, ModelSnapshot, ModelState
 from mmdit.ui import markup, model_markup
@@ -159,6 +162,8 @@ def problem_with(name: str, memory: str, consent: bool) -> str:
     entry = _entry(name)
     if not name:
         return "No model is named; choose one below, or type a folder or org/name."
+    if not _can_be(name):
+        return f"{no_model(name)}."
     if memory not in CHOICES:
         return f"Memory is {memory!r}; use one of {', '.join(CHOICES)}."
     if entry is not None and _needs_consent(entry, _is_here(entry)) and not consent:
@@ -178,6 +183,15 @@ def _entry(name: str) -> ModelEntry | None:
         return find(name) if name in CATALOG or "/" in name else None
     except (OSError, ValueError):  # said when it is loaded
         return None
+
+
+def _can_be(name: str) -> bool:
+    """Whether a model may be called so: by the catalog, a folder that is there, or org/name on the hub."""
+    try:
+        is_folder = Path(name).expanduser().is_dir()
+    except (OSError, ValueError, RuntimeError):  # no path at all, or the home of nobody
+        is_folder = False
+    return is_folder or name in CATALOG or re.fullmatch(HUB_REPOSITORY, name, re.ASCII) is not None
 
 
 def _is_here(entry: ModelEntry) -> bool:

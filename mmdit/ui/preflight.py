@@ -19,11 +19,12 @@ GIGABYTE = 1e9
 
 
 class Preflight:
-    """One line, built where it is made."""
+    """Two lines, built where it is made: what will come of the edit, and words that its LoRAs miss."""
 
     def __init__(self, jobs: Jobs, shelf: LoraShelf) -> None:
         self._jobs, self._shelf = jobs, shelf
         self.line = gr.HTML("", elem_id="preflight")
+        self.words = gr.HTML("", visible=False, elem_id="missing-words")
 
     def said(self, request: "EditRequest", stack: Sequence[Chosen], pictures: int) -> str:
         """HTML for a request and how many pictures it is to make. Raises EditError: a value out of range."""
@@ -33,12 +34,37 @@ class Preflight:
             told = [say("The result will be {size} pixels, as the picture is.", size=_size(size))]
         else:
             told = [say("The result will be {size} pixels.", size=_size(size))]
+        told += self._brought(request, stack)
         editor, model = self._jobs.editor, self._jobs.model
         if editor is not None:
             told.append(say("The model works at {size}.", size=_size(editor.plan(request).working)))
             expected = self._jobs.pace.expected(work_of(editor, request, model.number))
             told += [*self._matches(stack), duration(expected, pictures)]
         return markup.hint(" ".join(told))
+
+    def said_of_words(self, stack: Sequence[Chosen], instruction: str) -> str:
+        """HTML that names the LoRAs whose words the instruction lacks; "" where it lacks none."""
+        missing = {of.key: self._shelf.words_missing(of, instruction) for of in stack}
+        told = [
+            say("{name} wants the words “{words}” in the instruction.", name=self._shelf.preset(key).title, words=words)
+            for key, words in missing.items()
+            if words
+        ]
+        return markup.hint(" ".join(told)) if told else ""
+
+    def _brought(self, request: "EditRequest", stack: Sequence[Chosen]) -> list[str]:
+        """A sentence on what the LoRAs' presets bring along that is not the model's default anyway."""
+        said, model = self._shelf.recommended(stack), self._shelf.model
+        brought = [name for name in said if getattr(request, name) == said[name] != getattr(model, name, None)]
+        if not brought:
+            return []
+        words = {
+            "steps": lambda steps: say("1 step") if steps == 1 else say("{count} steps", count=steps),
+            "guidance": lambda guidance: say("guidance {guidance}", guidance=f"{guidance:g}"),
+            "shift": lambda shift: say("shift {shift}", shift=f"{shift:g}"),
+        }
+        settings = ", ".join(words[name](said[name]) for name in brought)
+        return [say("Settings from the LoRAs: {settings}.", settings=settings)]
 
     def _matches(self, stack: Sequence[Chosen]) -> list[str]:
         """A sentence on each LoRA that does not apply whole, and one on those that do."""
@@ -52,7 +78,7 @@ class Preflight:
                 continue
             whole += report.whole
             if not report.whole:
-                lost = len(report.missing) + len(report.mismatched) + len(report.unknown)
+                lost = len(report.incomplete) + len(report.mismatched) + len(report.unknown)
                 told.append(say("{name} applies in part: {count} of its modules do not.", name=name, count=lost))
         return [*told, say("LoRAs that apply whole: {count}.", count=whole)] if whole else told
 

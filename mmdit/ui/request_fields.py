@@ -5,7 +5,7 @@ What a model has no use for is hidden. Knows neither jobs nor results.
 
 import random
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from gradio.components import Component
 
 from mmdit.catalog import ModelEntry
 from mmdit.ui.language import mark, say
+from mmdit.ui.open_slider import OpenSlider
 from mmdit.ui.source_image import SourceImage, read_upload
 
 if TYPE_CHECKING:  # see jobs.py
@@ -63,7 +64,7 @@ class RequestFields:
 
     def build_options(self) -> None:
         """Everything else that can be said about an edit, most needed first."""
-        self.variants = gr.Slider(
+        self.variants = OpenSlider(
             1, MOST_VARIANTS, 1, step=1, label=mark("Variants"), elem_id="variants", buttons=[],
             info=mark("Pictures to choose from, each from its own seed."),
         )  # fmt: skip
@@ -72,7 +73,7 @@ class RequestFields:
         )
         with gr.Row():
             self.seed = gr.Number(
-                label=mark("Seed"), precision=0, minimum=0, value=None, elem_id="seed", min_width=140,
+                label=mark("Seed"), precision=0, value=None, elem_id="seed", min_width=140,
                 info=mark("The same seed and settings make the same picture."),
             )  # fmt: skip
             self.size = gr.Textbox(
@@ -89,11 +90,11 @@ class RequestFields:
 
     def _build_sampling(self) -> None:
         steps, guidance = _sampling(self._model())
-        self.steps = gr.Slider(step=1, label=mark("Steps"), elem_id="steps", buttons=[], **steps)
-        self.guidance = gr.Slider(step=0.1, label=mark("Guidance"), elem_id="guidance", buttons=[], **guidance)
+        self.steps = OpenSlider(step=1, label=mark("Steps"), elem_id="steps", buttons=[], **steps)
+        self.guidance = OpenSlider(step=0.1, label=mark("Guidance"), elem_id="guidance", buttons=[], **guidance)
 
     def _build_strength(self) -> None:
-        self.strength = gr.Slider(
+        self.strength = OpenSlider(
             -1, 3, 1, step=0.05, label=mark("Strength of the instruction"), elem_id="strength", buttons=[],
             info=mark("1 as it stands, 0 as the neutral words say, beyond 1 more than asked for."),
         )  # fmt: skip
@@ -107,15 +108,15 @@ class RequestFields:
             label=mark("Not wanted"), max_length=1000, visible=False, elem_id="negative",
             info=mark("What the picture should not show."),
         )  # fmt: skip
-        self.true_guidance = gr.Slider(
+        self.true_guidance = OpenSlider(
             1, 20, 4, step=0.1, label=mark("Guidance away from it"), visible=False, elem_id="true-guidance", buttons=[],
             info=mark("Against what is not wanted, at twice the time."),
         )  # fmt: skip
-        self.denoise = gr.Slider(
+        self.denoise = OpenSlider(
             0.05, 1, 0.6, step=0.05, label=mark("Repaint"), visible=False, elem_id="denoise", buttons=[],
             info=mark("How far the picture is dissolved before it is painted anew."),
         )  # fmt: skip
-        self.resolution = gr.Slider(
+        self.resolution = OpenSlider(
             256, 2048, 1024, step=32, label=mark("Working resolution"), visible=False, elem_id="resolution", buttons=[],
             info=mark("The model works on about its square of pixels; smaller is faster and takes less memory."),
         )  # fmt: skip
@@ -153,8 +154,13 @@ class RequestFields:
         """What a browser remembers for the next time."""
         return [
             self.variants, self.steps, self.guidance, self.strength, self.neutral, self.reasoning, self.guard,
-            self.record,
+            self.record, self.random_seed,
         ]  # fmt: skip
+
+    @property
+    def options(self) -> list[Component]:
+        """What `build_options` has built, or what stands for it in `defaults`."""
+        return [field for field in self.defaults() if field not in (self.instruction, self.references)]
 
     @property
     def changes(self) -> list[Callable[..., Any]]:
@@ -222,18 +228,31 @@ class RequestFields:
             self.guard: gr.update(choices=_spoken(GUARD), visible=traits.redraws),
         }
 
-    def read(self, values: Values, traits: "Traits | None") -> "EditRequest":
+    def sampling(self, values: Values, recommended: Mapping[str, float]) -> dict[str, Any]:
+        """Steps, guidance and shift that are asked for; a slider at the model's default leaves them to the LoRAs.
+
+        Args:
+            recommended: what the LoRAs bring along.
+        """
+        own = {"steps": int(values[self.steps]), "guidance": float(values[self.guidance])}
+        chosen = {name: value for name, value in own.items() if value != getattr(self._model(), name)}
+        return own | {"shift": None} | dict(recommended) | chosen
+
+    def read(self, values: Values, traits: "Traits | None", recommended: Mapping[str, float]) -> "EditRequest":
         """What is asked for, without LoRAs.
 
         Args:
             traits: of the model in use; what it has no use for is left out. None while it is being loaded.
+            recommended: see `sampling`.
 
         Raises:
-            EditError: no picture, no instruction, a size that is none. ImageError: an unusable picture.
+            EditError: no picture, no instruction, a size that is none, a number outside of its slider. ImageError: an
+                unusable picture.
         """
         from mmdit.editor import EditError, EditRequest
         from mmdit.families.strength import Strength
 
+        self._check_numbers(values)
         instruction, strength = (values[self.instruction] or "").strip(), float(values[self.strength])
         if values[self.source] is None:
             raise EditError("there is no picture yet; add the one to edit")
@@ -245,11 +264,10 @@ class RequestFields:
             [read_upload(file)[0] for file in files],
             instruction,
             seed=None if values[self.random_seed] or values[self.seed] is None else int(values[self.seed]),
-            steps=int(values[self.steps]),
-            guidance=float(values[self.guidance]),
             size=_size(values[self.size]),
             strength=None if strength == 1 else Strength((values[self.neutral] or "").strip(), strength),
             record=recording(self._model()) if values[self.record] else None,
+            **self.sampling(values, recommended),
             **optional,
         )
 
@@ -269,6 +287,21 @@ class RequestFields:
         shares = (round(top * (place + 1) / count, 3) for place in range(count))
         neutral = (values[self.neutral] or "").strip()
         return [replace(request, seed=first, strength=Strength(neutral, share)) for share in shares]
+
+    def _check_numbers(self, values: Values) -> None:
+        """Raises EditError: a number outside of its slider."""
+        from mmdit.editor import EditError
+
+        steps, guidance = _sampling(self._model())
+        ranges = {
+            "variants": (self.variants, 1, MOST_VARIANTS),
+            "steps": (self.steps, steps["minimum"], steps["maximum"]),
+            "guidance": (self.guidance, guidance["minimum"], guidance["maximum"]),
+        }
+        for name, (field, least, most) in ranges.items():
+            value = values[field]
+            if not isinstance(value, int | float) or not least <= value <= most:
+                raise EditError(f"{name} is {value!r}; it must be a number from {least:g} to {most:g}")
 
     def _optional(self, values: Values, traits: "Traits") -> dict[str, Any]:
         """What the fields ask for that only some models have."""

@@ -18,14 +18,14 @@ from mmdit.ui.intake import uploaded
 SHOWN_BY_BROWSERS = {"PNG", "JPEG", "WEBP", "GIF", "BMP"}
 
 
-class _WithoutStub(type(gr.Image)):
+class WithoutStub(type(gr.Image)):
     """Makes a class as Python does; Gradio would write a .pyi file next to this one."""
 
     def __new__(cls, name: str, bases: tuple[type, ...], attributes: dict[str, Any]) -> type:
         return ABCMeta.__new__(cls, name, bases, attributes)
 
 
-class SourceImage(gr.Image, metaclass=_WithoutStub):
+class SourceImage(gr.Image, metaclass=WithoutStub):
     is_template = True  # the browser draws it as what it derives from
 
     def preprocess(self, payload: Any) -> str | None:

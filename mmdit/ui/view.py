@@ -22,12 +22,19 @@ class View:
         shown: name of the result to show; one of the watched job's, once it has made some.
         before: name of the result that "edit again" started from, to go back to.
         notice: one sentence on what the user did wrong.
+        left_out: one sentence on what the result was made with that the page has no field for.
     """
 
     job: str = ""
     shown: str = ""
     before: str = ""
     notice: str = ""
+    left_out: str = ""
+
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """What to warn of beside the result on show."""
+        return (self.left_out,) if self.left_out else ()
 
 
 def is_active(view: View, jobs: Jobs) -> bool:
@@ -95,7 +102,7 @@ def news(view: View, jobs: Jobs) -> str:
     entry = shown_entry(view, jobs)
     if entry is not None:
         text = say("Say what to change next.") if view.before else say("One of your results")
-        return markup.status(text, "done", details=_facts(entry))
+        return markup.status(text, "done", details=_facts(entry), warnings=view.cautions)
     if jobs.ready:
         return markup.status(say("Ready."))
     if jobs.model.coming is None and jobs.model.state is not ModelState.LOADING:
@@ -106,7 +113,8 @@ def news(view: View, jobs: Jobs) -> str:
 def _job_news(view: View, now: JobSnapshot, jobs: Jobs) -> str:
     entry, job = shown_entry(view, jobs), jobs.find(view.job)
     if now.entry is not None:
-        return markup.status(say("Done"), "done", details=_facts(entry), warnings=now.warnings)
+        warnings = (*now.warnings, *view.cautions)
+        return markup.status(say("Done"), "done", details=_facts(entry), notes=now.notes, warnings=warnings)
     if now.state is JobState.FAILED:
         return markup.status(markup.sentence(now.error) + _kept(now), "error")
     if now.state is JobState.CANCELLED:

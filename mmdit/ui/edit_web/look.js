@@ -1,6 +1,7 @@
-() => {  // Where the result lies below the button, on a narrow screen: bring it into sight, and keep it there while it comes.
+() => {  // Where the result lies out of sight, below the button or scrolled away: bring it there, and keep it while it comes.
   const status = document.querySelector('#status'), button = document.querySelector('#edit');
-  if (status.getBoundingClientRect().top < button.getBoundingClientRect().bottom) return;
+  const top = status.getBoundingClientRect().top;
+  if (top >= 0 && top < button.getBoundingClientRect().bottom) return;
   const still = matchMedia('(prefers-reduced-motion: reduce)').matches;
   const look = behavior => status.scrollIntoView({block: 'start', behavior});
   let own = true;  // until somebody scrolls

@@ -33,6 +33,7 @@ function drawFigure(stream) {
   const want = wanted(stream), figure = figures.get(stream), block = blockFor(stream);
   if (!header.rankings[`${want.direction}/${stream}`] && want.direction !== COPIED) {
     figure.canvas.hidden = true;  // not recorded in this direction
+    figure.caption.textContent = gridOf(stream).label;
     figure.top.textContent = '';
     return true;
   }

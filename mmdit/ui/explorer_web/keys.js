@@ -47,7 +47,8 @@ find('.save').addEventListener('click', exportPicture);
 find('.region').addEventListener('click', useAsRegion);
 find('.copied').addEventListener('change', event => {
   for (const mark of element.querySelectorAll('.marked')) mark.hidden = !event.target.checked;
-  change({copied: event.target.checked, picked: null});
+  view.copied = event.target.checked;
+  change({picked: view.picked && nearestMarked(view.picked)});
 });
 watch('value', refresh);
 refresh();

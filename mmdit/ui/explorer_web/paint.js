@@ -90,6 +90,11 @@ function layerName(stream) {
   return say('best {count}, averaged', {count: best.length});
 }
 
+function shownLayer(stream) {
+  const layers = shownLayers(stream);
+  return layers.length === 1 ? header.layers[layers[0]].label : layerName(stream);
+}
+
 function stepName(step) {
   const {steps} = header;
   if (steps.length === 1) return '';
@@ -107,10 +112,10 @@ function direction() {
 }
 
 function figureCaption({direction, stream}) {
-  const {label} = gridOf(stream);
-  if (direction !== COPIED) return label;
-  const {row, column} = view.picked;
-  return say('{picture}: where patch {row}, {column} looks', {picture: label, row: row + 1, column: column + 1});
+  const {label: picture} = gridOf(stream), {row, column} = view.picked ?? {};
+  const what = direction === COPIED
+    ? say('{picture}: where patch {row}, {column} looks', {picture, row: row + 1, column: column + 1}) : picture;
+  return `${what} · ${shownLayer(stream)}`;
 }
 
 function rankingCaption(subject) {

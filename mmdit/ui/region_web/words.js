@@ -66,6 +66,6 @@ function drawMapControls() {
     range.value = ofMap[name];
     range.disabled = !map;
     range.setAttribute('aria-valuetext', text);
-    range.closest('label').querySelector('output').textContent = text;
+    range.closest('label').querySelector('.value').textContent = text;
   }
 }
