@@ -1,5 +1,10 @@
 import sys
 
-from mmdit.cli import main
+try:
+    from mmdit.cli import main
 
-sys.exit(main())
+    status = main()
+except KeyboardInterrupt:  # while that was imported
+    print("mmdit: stopped", file=sys.stderr)
+    status = 130
+sys.exit(status)

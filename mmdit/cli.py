@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from mmdit.cli_convert import add_convert
-from mmdit.cli_edit import add_edit, check_output
+from mmdit.cli_edit import add_edit, check_output, join_strengths
 from mmdit.cli_history import add_history
 from mmdit.cli_lora import add_lora
 from mmdit.cli_space import add_space
@@ -17,8 +17,8 @@ from mmdit.cli_space import add_space
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command and return its exit status."""
-    arguments = _parser().parse_args(argv)
     try:
+        arguments = _parser().parse_args(join_strengths(sys.argv[1:] if argv is None else argv))
         return arguments.run(arguments)
     except (ValueError, OSError) as error:
         sentence = " ".join(str(error).split())
@@ -124,11 +124,11 @@ def _add_bench(commands: argparse._SubParsersAction) -> None:
 
 
 def _show_maps(arguments: argparse.Namespace) -> int:
-    from mmdit.attention.figure import draw_word
+    check_output(arguments.output, ".png", ".gif")
+    from mmdit.attention.figure import draw_word, misfits
     from mmdit.attention.maps import AttentionMaps
     from mmdit.images import load_image
 
-    check_output(arguments.output, ".png", ".gif")
     maps = AttentionMaps.load(arguments.maps)
     pictures = {f"reference:{index}": load_image(file) for index, file in enumerate(arguments.reference or [])}
     if arguments.picture is not None:
@@ -138,11 +138,15 @@ def _show_maps(arguments: argparse.Namespace) -> int:
         maps, arguments.word, arguments.output, direction=arguments.direction, streams=arguments.stream, layers=layers,
         step=arguments.step, pictures=pictures, colour_map=arguments.colour_map,
     )  # fmt: skip
+    for warning in misfits(maps, pictures):
+        print(f"warning: {warning}", file=sys.stderr)
     print(arguments.output)
     return 0
 
 
 def _bench_attention(arguments: argparse.Namespace) -> int:
+    if arguments.json is not None:
+        check_output(arguments.json, ".json")
     from mmdit.attention.bench import bench
 
     bench(tuple(arguments.tokens), arguments.repeats, arguments.json)
@@ -152,10 +156,10 @@ def _bench_attention(arguments: argparse.Namespace) -> int:
 def _bench_family(arguments: argparse.Namespace) -> int:
     if not arguments.random_weights:
         raise ValueError("bench family needs --random-weights; real weights are loaded with `python -m mmdit edit`")
-    from mmdit.families.bench import Settings, bench
-
     if arguments.json is not None:
         check_output(arguments.json, ".json")
+    from mmdit.families.bench import Settings, bench
+
     settings = Settings(
         arguments.family, arguments.resolution, arguments.steps, arguments.repeats, arguments.device, arguments.blocks
     )

@@ -5,7 +5,8 @@ In: arguments. Out: picture files, maps; progress and warnings on standard error
 
 import argparse
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,8 +26,10 @@ def add_edit(commands: argparse._SubParsersAction) -> None:
     )
     edit.add_argument("-o", "--output", type=Path, required=True, help="PNG to write")
     edit.add_argument("--model", default="mini", help="a name of `models`, a folder or a hub id")
-    edit.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
-    edit.add_argument("--memory", default="auto", help="auto, full, offload, int8 or int4")
+    edit.add_argument("--device", default="auto", help="cpu, cuda, mps, or auto for cuda where it is there, else cpu")
+    edit.add_argument(
+        "--memory", default="auto", help="full, offload, group, int8, int4, or auto for the best of them that fits"
+    )
     edit.add_argument("--attention", default="native", metavar="KERNEL", help="native, flash, flash_hub, sage, …")
     edit.add_argument("--compile", action="store_true", help="compile the blocks: for many edits with one model")
     edit.add_argument("--steps", type=int, help="sampler steps; default: the model's")
@@ -35,8 +38,9 @@ def add_edit(commands: argparse._SubParsersAction) -> None:
     edit.add_argument("--true-guidance", type=float, help="against --negative, for models that are told their guidance")
     edit.add_argument("--neutral", help="the instruction that stands for no change, for --strength")
     edit.add_argument(
-        "--strength", type=float, nargs="+", metavar="S",
-        help="how strongly to follow the instruction beside --neutral: 0 to 3, 1 is as it stands; several make a strip",
+        "--strength", type=_numbers, metavar="S",
+        help="how strongly to follow the instruction beside --neutral: -1 to 3, 1 is as it stands; several, such as "
+        "0 0.5 1 or 0,0.5,1, make a strip",
     )  # fmt: skip
     edit.add_argument("--denoise", type=float, help="share of the noise schedule, for image-to-image models")
     edit.add_argument("--resolution", type=int, help="work on about this many pixels squared; default: the model's")
@@ -142,7 +146,8 @@ def _edit_strip(
         raise ValueError("--maps records one edit; give one --strength with it")
     results = edit_strip(editor, request, arguments.strength, on_step)
     sheet = side_by_side([result.image for result in results], [f"{value:g}" for value in arguments.strength])
-    save_png(sheet, arguments.output, results[0].settings | {"strengths": arguments.strength})
+    save_png(sheet, arguments.output, {"strengths": arguments.strength, "edit": results[0].settings})
+    _say(results)
     seconds = sum(result.timings["total"] for result in results)
     print(f"{arguments.output}  seed {results[0].settings['seed']}  {seconds:.1f} s")
     return 0
@@ -155,9 +160,16 @@ def _report(arguments: argparse.Namespace, result: "EditResult") -> None:
     save_png(result.image, arguments.output, result.settings)
     if result.maps is not None:
         result.maps.save(arguments.maps)
-    for warning in result.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+    _say([result])
     print(f"{arguments.output}  seed {result.settings['seed']}  {result.timings['total']:.1f} s")
+
+
+def _say(results: "Sequence[EditResult]") -> None:
+    """What is to be said of the results, each sentence once."""
+    for note in dict.fromkeys(note for result in results for note in result.notes):
+        print(f"note: {note}", file=sys.stderr)
+    for warning in dict.fromkeys(warning for result in results for warning in result.warnings):
+        print(f"warning: {warning}", file=sys.stderr)
 
 
 def _lora(text: str, presets: "Presets", partial: bool) -> "LoraWeight":
@@ -174,9 +186,46 @@ def _lora(text: str, presets: "Presets", partial: bool) -> "LoraWeight":
     return LoraWeight(text, 1.0 if preset is None else preset.weight, partial=partial)
 
 
+def join_strengths(arguments: Sequence[str]) -> list[str]:
+    """`--strength 0 0.5 1` as `--strength=0,0.5,1`, so that what follows the numbers is not taken for one of them."""
+    joined: list[str] = []
+    is_open = False
+    for argument in arguments:
+        if is_open and _is_number(argument):
+            joined[-1] += f"{',' if '=' in joined[-1] else '='}{argument}"
+        else:
+            joined.append(argument)
+            is_open = argument == "--strength"
+    return joined
+
+
+def _numbers(text: str) -> list[float]:
+    """Of `--strength`: one number, or several with commas between them."""
+    try:
+        return [float(number) for number in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number, and not several such as 0,0.5,1") from None
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
 def check_output(file: Path, *suffixes: str) -> None:
-    """Raises ValueError for a file that could not be written, before there is work to lose."""
+    """Raises ValueError for a file that could not be written, before there is work to lose.
+
+    Whether one can be written beside it is tried: permissions alone do not tell for every user and file system.
+    """
     if file.suffix.lower() not in suffixes or file.is_dir():
         raise ValueError(f"output {str(file)!r} must be a file that ends in {' or '.join(suffixes)}")
     if not file.parent.is_dir():
         raise ValueError(f"output folder {str(file.parent)!r} does not exist; make it first")
+    try:
+        with tempfile.NamedTemporaryFile(prefix=f".{file.name}.", suffix=".partial", dir=file.parent):
+            pass
+    except OSError as error:
+        raise ValueError(f"output {str(file)!r} can't be written ({error.strerror}); give another one") from None

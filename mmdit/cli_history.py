@@ -4,6 +4,7 @@ In: arguments. Out: text or JSON, bundles, pictures. Knows no more of results th
 """
 
 import argparse
+import logging
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,8 +28,8 @@ def add_history(commands: argparse._SubParsersAction) -> None:
     search = history.add_parser("search", help="results with some words in instruction, model, LoRAs, name or date")
     search.add_argument("text")
     for command in (listing, search):
-        command.add_argument("-n", "--number", type=int, default=SHOWN, help=f"how many; default: {SHOWN}")
-        command.add_argument("--json", action="store_true", help="with all settings, for programs")
+        command.add_argument("-n", "--number", type=int, help=f"how many; default: {SHOWN}, or all with --json")
+        command.add_argument("--json", action="store_true", help="all of them, with all settings, for programs")
         command.set_defaults(run=_list)
     listing.set_defaults(text="")
 
@@ -49,8 +50,10 @@ def add_history(commands: argparse._SubParsersAction) -> None:
     )
     again.add_argument("-o", "--output", type=Path, required=True, help="PNG to write")
     again.add_argument("--model", help="a name of `models`, a folder or a hub id; default: the result's, of `models`")
-    again.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
-    again.add_argument("--memory", default="auto", help="auto, full, offload, int8 or int4")
+    again.add_argument("--device", default="auto", help="cpu, cuda, mps, or auto for cuda where it is there, else cpu")
+    again.add_argument(
+        "--memory", default="auto", help="full, offload, group, int8, int4, or auto for the best of them that fits"
+    )
     again.add_argument(
         "--lora", action="append", default=[], metavar="NAME_OR_PATH", help="where a LoRA of the result may be"
     )
@@ -66,14 +69,15 @@ def _list(arguments: argparse.Namespace) -> int:
     from mmdit.runtime.sizes import shown_size
     from mmdit.runtime.storage import sizes
 
-    if arguments.number < 1:
+    if arguments.number is not None and arguments.number < 1:
         raise ValueError(f"--number is {arguments.number}; give at least 1")
     history = _history(arguments)
     found = history.search(arguments.text)
-    entries = found[: arguments.number]
     if arguments.json:
-        print(json.dumps([_for_programs(entry) for entry in entries], indent=2, ensure_ascii=False))
+        programs = [_for_programs(entry) for entry in found[: arguments.number]]
+        print(json.dumps(programs, indent=2, ensure_ascii=False))
         return 0
+    entries = found[: arguments.number or SHOWN]
     for entry in entries:
         print(f"{entry.name}  {entry.made:%Y-%m-%d %H:%M}  {_line(entry)}")
     more = f", the newest {len(entries)} are shown" if len(found) > len(entries) else ""
@@ -94,12 +98,17 @@ def _export(arguments: argparse.Namespace) -> int:
 
 def _import(arguments: argparse.Namespace) -> int:
     from mmdit.runtime.bundle import import_bundle
-    from mmdit.runtime.history import History
+    from mmdit.runtime.history import History, log
+    from mmdit.runtime.reproduce import hindrance
     from mmdit.runtime.sizes import parse_size
 
+    if not arguments.file.is_file():
+        raise ValueError(f"there is no file {str(arguments.file)!r}; give one that `history export` wrote")
+    log.addHandler(logging.NullHandler())  # what it logs is printed below
     history = History(arguments.outputs, parse_size(arguments.outputs_limit))
-    print(import_bundle(arguments.file, history).name)
-    for warning in history.trim():
+    entry = import_bundle(arguments.file, history)
+    print(entry.name)
+    for warning in filter(None, (hindrance(entry.settings), *history.trim())):
         print(f"warning: {warning}", file=sys.stderr)
     return 0
 

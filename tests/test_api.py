@@ -112,7 +112,7 @@ def test_an_edit_is_the_editors_own(
     )
     expected = editor.edit(EditRequest([photograph], "make it darker", **asked))
     assert same(picture, expected.image)
-    assert warnings == list(expected.warnings)
+    assert warnings == [*expected.warnings, *expected.notes]
     assert settings == json.loads(json.dumps(expected.settings))
 
 
@@ -146,9 +146,10 @@ def test_a_lora_file_of_ones_own(
 
 
 def test_a_strip_of_strengths(client: Client, photograph_file: Path) -> None:
-    sheet, names = client.predict(
-        handle_file(photograph_file), "make it darker", [0, 1.25], "keep it", 4, api_name="/strength_strip"
+    sheet, names, told = client.predict(
+        handle_file(photograph_file), "make the dog red", [0, 1.25], "keep it", 4, api_name="/strength_strip"
     )
+    assert any("left alone: no dog was found" in sentence for sentence in told)
     settings = [client.predict(name, api_name="/result")[2] for name in names]
     assert [of["strength"]["value"] for of in settings] == [0, 1.25]
     assert {of["seed"] for of in settings} == {4}
@@ -206,17 +207,24 @@ def test_the_model_is_exchanged(tmp_path: Path, tiny_editor_folder: Path) -> Non
             client.predict("flux-kontext", api_name="/use_model")
         with pytest.raises(Exception, match="Memory is 'much'"):
             client.predict("mini", "much", api_name="/use_model")
+        with pytest.raises(Exception, match=r"'nope' is neither a model of the catalog \(mini, "):
+            client.predict("nope", api_name="/use_model")
+        assert client.predict(api_name="/status")["model_error"] == ""
+        client.predict("none/such", consent=True, api_name="/use_model")
+        told = wait_for(client, lambda told: told["model_error"] and told["loaded"])
+        assert "none/such" in told["model_error"] and told["model"] == "mini"
         assert "on its way" in client.predict(str(tiny_editor_folder), api_name="/use_model")
         wait_for(client, lambda told: told["model"] == str(tiny_editor_folder) and told["loaded"])
         client.predict(api_name="/unload_model")
         wait_for(client, lambda told: not told["loaded"])
 
 
-def wait_for(client: Client, condition: Callable[[dict[str, Any]], bool]) -> None:
+def wait_for(client: Client, condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
     deadline = time.monotonic() + PATIENCE
     while not condition(told := client.predict(api_name="/status")):
         assert time.monotonic() < deadline, told
         time.sleep(0.1)
+    return told
 
 
 def test_models_and_loras_are_listed(client: Client) -> None:

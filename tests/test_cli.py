@@ -18,7 +18,7 @@ from mmdit.editor import EditRequest
 from mmdit.images import load_image, read_settings
 from mmdit.load import load_editor
 from mmdit.lora.architectures import linear_shapes
-from mmdit.lora.presets import PRESETS_FOLDER
+from mmdit.lora.presets import PRESETS_FOLDER, Presets
 from mmdit.lora.stack import LoraWeight
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -50,11 +50,17 @@ BAD_VALUES: dict[str, tuple[list[str], str]] = {
     "a seed beyond all floats": (["--seed", "1" + 400 * "0"], "seed is 1000"),
     "an unknown model": (["--model", "stable-confusion"], "stable-confusion"),
     "an unknown device": (["--device", "abacus"], "abacus"),
+    "an unknown memory": (["--memory", "much"], "memory is 'much'; use one of auto, full"),
+    "another memory than whole": (["--memory", "int8"], "the embedded editor is small and always loaded whole"),
+    "a strength in words": (["--neutral", "leave it", "--strength", "half"], "'half' is no number"),
+    "half a list of strengths": (["--neutral", "leave it", "--strength", "0.5,"], "'0.5,' is no number"),
     "an unknown option": (["--strenght", "1"], "--strenght"),
     "an unknown LoRA": (["--lora", "thermsl"], "thermal"),
     "a LoRA that is not there": (["--lora", "nowhere/look.safetensors:0.5"], "nowhere/look.safetensors"),
     "a LoRA's weight": (["--lora", "thermal:3"], "weight of LoRA 'thermal' is 3.0"),
     "no number as a LoRA's weight": (["--lora", "thermal:nan"], "weight of LoRA 'thermal' is nan"),
+    "a preset for another family": (["--lora", "kontext-fluffy"], "preset 'kontext-fluffy' is for flux, and "),
+    "such a preset, in part": (["--lora", "kontext-fluffy", "--partial"], "preset 'kontext-fluffy' is for flux, and "),
     "a LoRA for another model": (["--lora", "thermal"], "thermal.safetensors does not fit"),
 }
 
@@ -88,13 +94,21 @@ def test_a_bad_input_costs_one_line_and_writes_nothing(
     assert_refused(run(capsys, *arguments), named, output.parent)
 
 
-@pytest.mark.parametrize("output", ["missing/out.png", "in.png/out.png", "out.jpg", "folder.png"])
+LONG = "x" * 245  # no name is left beside it for a file that is not whole yet
+
+
+@pytest.mark.parametrize("output", ["missing/out.png", "in.png/out.png", "out.jpg", "folder.png", f"{LONG}.png"])
 def test_an_output_that_cannot_be_written_costs_one_line(
-    output: str, picture: Path, tiny_editor_folder: Path, capsys: pytest.CaptureFixture[str]
+    output: str,
+    picture: Path,
+    tiny_editor_folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     target = picture.parent / "out" / output
     (picture.parent / "out" / "folder.png").mkdir()
     before = sorted(picture.parent.rglob("*"))
+    monkeypatch.setattr("mmdit.load.load_editor", lambda *_: pytest.fail("the editor was loaded"))
     status, out, err = run(
         capsys, "edit", picture, "make it brighter", "-o", target, "--model", tiny_editor_folder, "--steps", 1
     )
@@ -144,6 +158,58 @@ def test_an_edit_keeps_the_size_and_its_settings_and_repeats(
     assert wanted.items() <= settings.items()
 
 
+def test_a_strip_says_once_what_each_of_its_edits_would_say(
+    picture: Path, tiny_editor_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = picture.parent / "strip.png"
+    options = ["--model", tiny_editor_folder, "--guidance", 1.5, "--neutral", "leave it", "--strength", 0.5, 1]
+    status, _, err = run(capsys, "edit", picture, "make it brighter", "-o", file, *options)
+    assert status == 0
+    assert err.count("warning: The embedded editor overshoots with guidance") == 1
+    sheet = read_settings(file)
+    assert sheet["strengths"] == [0.5, 1] and sheet["edit"]["strength"]["value"] == 0.5
+    status, _, err = run(capsys, "history", "reproduce", file, picture, "-o", picture.parent / "again.png")
+    assert status != 0 and "not the settings of an edit" in err
+
+
+@pytest.mark.parametrize("given", [["-0.5"], ["0", "0.5", "-1"], ["0,0.5,-1"]])
+@pytest.mark.parametrize("first", [True, False])
+def test_strengths_end_where_the_numbers_do(
+    given: list[str], first: bool, picture: Path, tiny_editor_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = picture.parent / "out" / "out.png"
+    strengths, edit = ["--strength", *given], [picture, "make it brighter"]
+    options = ["--neutral", "leave it", "--model", tiny_editor_folder, "-o", file]
+    assert run(capsys, "edit", *(strengths + edit if first else edit + strengths), *options)[0] == 0
+    made = read_settings(file)
+    told = made["strengths"] if len(given[0]) > 4 or len(given) > 1 else [made["strength"]["value"]]
+    assert told == [float(number) for number in ",".join(given).split(",")]
+
+
+STOPPED = """
+import runpy, sys
+stopping = sys.argv.pop()
+
+class Stop:
+    def find_spec(self, name, *_):
+        if name == stopping:
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Stop())
+runpy.run_module("mmdit", run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize("module", ["mmdit.cli", "torch"])
+def test_ctrl_c_while_something_is_imported_costs_one_line(module: str, picture: Path) -> None:
+    command = [sys.executable, "-c", STOPPED, "edit", "in.png", "make it darker", "-o", "out.png", module]
+    ended = subprocess.run(
+        command, capture_output=True, text=True, timeout=300, env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+        cwd=picture.parent,
+    )  # fmt: skip
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "mmdit: stopped\n")
+
+
 # ---- attention maps ----
 
 
@@ -179,7 +245,7 @@ def test_the_maps_of_an_edit_say_what_edit_it_was(recorded: dict[str, Path]) -> 
     assert np.isfinite(maps.select()).all()
 
 
-@pytest.mark.parametrize("maps", ["maps.png", "maps", "missing/maps.npz", "in.png/maps.npz"])
+@pytest.mark.parametrize("maps", ["maps.png", "maps", "missing/maps.npz", "in.png/maps.npz", f"{LONG}.npz"])
 def test_a_maps_file_that_cannot_be_written_is_refused_before_the_edit(
     maps: str, picture: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -256,12 +322,35 @@ def test_what_cannot_be_shown_costs_one_line_and_writes_nothing(
     assert_refused(run(capsys, "maps", "show", *options, "-o", f"out/shown.{ending}"), named, tmp_path / "out")
 
 
-@pytest.mark.parametrize("output", ["shown.jpg", "shown", "missing/shown.png", "missing/shown.gif"])
+@pytest.mark.parametrize("output", ["shown.jpg", "shown", "missing/shown.png", "missing/shown.gif", f"{LONG}.png"])
 def test_a_figure_that_cannot_be_written_costs_one_line(
     output: str, recorded: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ["maps", "show", recorded["maps.npz"], "--word", "sky", "-o", tmp_path / output]
     assert_refused(run(capsys, *arguments), Path(output).parent.name or output, tmp_path)
+
+
+def test_a_picture_of_another_shape_than_the_maps_is_told(
+    recorded: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Image.open(recorded["in.png"]) as given:
+        given.resize((61, 45)).save(tmp_path / "smaller.png")
+        given.crop((0, 0, 90, 90)).save(tmp_path / "other.png")
+    base = ["maps", "show", recorded["maps.npz"], "--word", "sky", "-o", tmp_path / "shown.png"]
+    for option, stream in (("--picture", "target"), ("--reference", "reference:0")):
+        assert run(capsys, *base, option, tmp_path / "smaller.png")[2] == ""
+        status, _, err = run(capsys, *base, option, tmp_path / "other.png")
+        assert (status, err.count("\n")) == (0, 1)
+        assert f"the picture for {stream} is 90×90 and has another shape" in err
+
+
+@pytest.mark.parametrize("output", ["missing/n.json", f"{LONG}.json", "n.txt"])
+def test_numbers_that_cannot_be_written_are_refused_before_they_are_measured(
+    output: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mmdit.attention.bench.bench", lambda *_: pytest.fail("it was measured"))
+    named = Path(output).parent.name or output
+    assert_refused(run(capsys, "bench", "attention", "--json", tmp_path / output), named, tmp_path)
 
 
 def test_models_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -337,3 +426,20 @@ def test_inspecting_a_shipped_preset_says_that_everything_fits(capsys: pytest.Ca
     assert status == 0 and report["family"] == "mini" and report["whole"]
     assert (report["matched"], report["missing"], report["mismatched"], report["unknown"]) == (69, 0, 0, 0)
     assert (report["rank"], report["alpha"], report["scale"]) == (16, 16.0, 1.0)
+
+
+def test_presets_are_listed_and_inspected_by_name(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, err = run(capsys, "lora", "list")
+    assert (status, err) == (0, "")
+    rows = {line.split()[0]: line for line in out.splitlines()}
+    presets = Presets([PRESETS_FOLDER])
+    assert list(rows) == ["name", *(preset.name for preset in presets.all)]
+    assert rows["thermal"].split() == ["thermal", "mini", "1", "here", "thermal", "camera"]
+    assert "  flux " in rows["kontext-fluffy"] and "make this object fluffy" in rows["kontext-fluffy"]
+    assert ("  here  " in rows["kontext-fluffy"]) == presets.is_here(presets.find("kontext-fluffy"))
+    by_name, by_path = (
+        run(capsys, "lora", "inspect", lora, "--json") for lora in ("thermal", PRESETS_FOLDER / "thermal.safetensors")
+    )
+    assert by_name == by_path and by_name[0] == 0
+    status, out, err = run(capsys, "lora", "inspect", "thermsl")
+    assert (status, out) == (2, "") and "did you mean 'thermal'" in err

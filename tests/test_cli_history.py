@@ -1,7 +1,10 @@
 """python -m mmdit history: what is listed, passed on and made again; what is refused in a line."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +16,8 @@ from mmdit.cli import main
 from mmdit.editor import Editor
 from mmdit.images import read_settings, save_png
 from mmdit.runtime.history import Entry, History
+
+REPOSITORY = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture
@@ -58,6 +63,17 @@ def test_results_are_listed_and_searched(entry: Entry, picture: Image.Image, cap
     assert (told["name"], told["result"], told["sources"]) == (entry.name, str(entry.result), [str(entry.source)])
 
 
+def test_programs_are_told_all_results_unless_they_ask_for_fewer(entry: Entry, capsys: pytest.CaptureFixture) -> None:
+    history = History("outputs")
+    small = Image.new("RGB", (8, 8))
+    for _ in range(20):
+        history.save(EditResult(small, {"instruction": "more", "size": [8, 8]}, {}), [small])
+    assert len(json.loads(run(capsys, "list", "--json")[1])) == 21
+    assert len(json.loads(run(capsys, "list", "--json", "-n", 3)[1])) == 3
+    assert len(run(capsys, "list")[1].splitlines()) == 20
+    assert len(run(capsys, "list", "-n", 30)[1].splitlines()) == 21
+
+
 def test_a_result_goes_from_one_folder_to_another(entry: Entry, capsys: pytest.CaptureFixture) -> None:
     assert run(capsys, "export", entry.name, "-o", "one.zip")[:2] == (0, "one.zip\n")
     status, name, _ = run(capsys, "import", "one.zip", "--outputs", "other")
@@ -68,6 +84,12 @@ def test_a_result_goes_from_one_folder_to_another(entry: Entry, capsys: pytest.C
     status, _, told = run(capsys, "import", "one.zip", "--outputs", "other", "--outputs-limit", f"{size}B")
     assert (status, len(History("other").latest(9))) == (0, 1)
     assert told.startswith("warning: The oldest result was removed")
+    command = [sys.executable, "-m", "mmdit", "history", "import", "one.zip", "--outputs", "other"]
+    ended = subprocess.run(
+        [*command, "--outputs-limit", f"{size}B"], capture_output=True, text=True, timeout=300,
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+    )  # fmt: skip
+    assert (ended.returncode, ended.stderr.count("oldest result was removed"), ended.stderr.count("\n")) == (0, 1, 1)
 
 
 def test_a_result_of_the_folder_is_made_again(
@@ -98,7 +120,8 @@ BAD: dict[str, tuple[list[str], str]] = {
     "a path as a name": (["export", "../outputs", "-o", "x.zip"], "no result '../outputs'"),
     "an export that is no zip": (["export", "NAME", "-o", "x.tar"], "'x.tar' must be a file that ends in .zip"),
     "an export into nowhere": (["export", "NAME", "-o", "nowhere/x.zip"], "'nowhere' does not exist"),
-    "an import of nothing": (["import", "nonesuch.zip"], "nonesuch.zip"),
+    "an import of nothing": (["import", "nonesuch.zip"], "no file 'nonesuch.zip'; give one that `history export`"),
+    "an export under too long a name": (["export", "NAME", "-o", f"{'x' * 245}.zip"], f"'{'x' * 245}.zip' can't"),
     "an import of a picture": (["import", "plain.png"], "plain.png: not a bundle"),
     "a limit in words": (["import", "plain.png", "--outputs-limit", "much"], "the size 'much'"),
     "no folder": (["list", "--outputs", "nowhere"], "no folder 'nowhere'"),

@@ -1,6 +1,7 @@
 """The house rules: imports flow one way, only the page knows gradio, importing does nothing but import."""
 
 import ast
+import importlib
 import json
 import os
 import subprocess
@@ -9,9 +10,18 @@ from pathlib import Path
 
 import pytest
 
+import mmdit
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 LAYERS = (
-    {"mmdit.images", "mmdit.catalog", "mmdit.hub_errors", "mmdit.attention.layout", "mmdit.attention.fused"},
+    {
+        "mmdit.images",
+        "mmdit.catalog",
+        "mmdit.hub_errors",
+        "mmdit.told",
+        "mmdit.attention.layout",
+        "mmdit.attention.fused",
+    },
     {"mmdit.model", "mmdit.region", "mmdit.alignment"},
     {"mmdit.attention", "mmdit.lora"},
     {"mmdit.families", "mmdit.finish"},
@@ -37,7 +47,7 @@ LAYERS = (
 SIDEWAYS = {
     ("mmdit.__main__", "mmdit.cli"), ("mmdit.cli", "mmdit.cli_edit"), ("mmdit.cli", "mmdit.cli_lora"),
     ("mmdit.cli", "mmdit.cli_convert"), ("mmdit.cli", "mmdit.cli_history"), ("mmdit.cli", "mmdit.cli_space"),
-    ("mmdit.cli_history", "mmdit.cli_edit"),
+    ("mmdit.cli_history", "mmdit.cli_edit"), ("mmdit.cli_lora", "mmdit.cli_edit"),
 }  # fmt: skip
 NOT_FOR_TRAINING = {"mmdit.runtime", "mmdit.ui", "mmdit.load", "mmdit.editor", "mmdit"}
 
@@ -142,3 +152,24 @@ def test_importing_writes_nothing_and_calls_nobody(tmp_path: Path) -> None:
     assert ended.returncode == 0, ended.stderr
     assert json.loads(ended.stdout) == []
     assert not list(tmp_path.iterdir())
+
+
+def test_the_command_line_shows_its_help_without_what_edits_need() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", "import sys, mmdit.cli; print(*{name.split('.')[0] for name in sys.modules})"],
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY)}, capture_output=True, text=True, timeout=600,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    assert not {"torch", "numpy", "PIL", "gradio"} & set(ended.stdout.split())
+
+
+def test_every_public_name_can_be_imported_and_is_seen_by_type_checkers() -> None:
+    for name in mmdit.__all__:
+        value = getattr(mmdit, name)
+        assert value is getattr(importlib.import_module(value.__module__), name)
+    tree = ast.parse(FILES["mmdit"].read_text(encoding="utf-8"))
+    (checked,) = (node for node in tree.body if isinstance(node, ast.If))
+    assert sorted(alias.name for node in checked.body for alias in node.names) == sorted(mmdit.__all__)
+    assert set(mmdit.__all__) <= set(dir(mmdit))
+    with pytest.raises(AttributeError, match="nonesuch"):
+        mmdit.nonesuch  # noqa: B018

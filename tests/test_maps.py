@@ -231,6 +231,59 @@ def test_layers_rank_by_entropy() -> None:
     assert all(value == entropy[LAYERS.index(layer)] for layer, value in ranked)
 
 
+def seen_by_grid(size: tuple[int, int]) -> tuple[Image.Image, np.ndarray]:
+    """A mask of (width, height), and which of 3 × 5 patches it marks at least half of."""
+    drawn = Image.new("L", (50, 30))
+    drawn.paste(255, (0, 0, 20, 15))  # the first two columns: a patch and a half down
+    drawn.paste(255, (40, 20, 44, 30))  # two fifths of the last patch
+    expected = np.zeros((3, 5), bool)
+    expected[:2, :2] = True
+    return drawn.resize(size, Image.Resampling.NEAREST), expected
+
+
+@pytest.mark.parametrize("size", [(50, 30), (500, 300), (100, 62)])
+def test_a_mask_of_any_size_marks_the_patches_of_which_it_covers_half(size: tuple[int, int]) -> None:
+    mask, patches = seen_by_grid(size)
+    expected = MAPS.rank_layers("猫", patches)
+    seen = np.zeros((*mask.size[::-1], 4), np.uint8)
+    seen[..., :3], seen[..., 3] = 255, mask
+    numbers = np.asarray(mask)
+    masks = [
+        mask, mask.convert("1"), mask.convert("P"), mask.convert("RGB"), mask.convert("I"), Image.fromarray(seen),
+        numbers, numbers > 0, numbers // 255, numbers / 255, (numbers > 0).tolist(),
+    ]  # fmt: skip
+    for of in masks:
+        assert MAPS.rank_layers("猫", of) == expected
+    assert MAPS.rank_layers("猫", mask.point(lambda _: 0)) == [(layer, 0.0) for layer in LAYERS]
+
+
+@pytest.mark.parametrize(
+    ("mask", "said"),
+    [
+        (Image.new("L", (300, 500)), "(500, 300) and the maps are (3, 5), another shape"),
+        (np.zeros((300, 500, 3)), "must be a picture, or rows and columns"),
+        (np.zeros((0, 5)), "must be a picture, or rows and columns"),
+        (np.full((30, 50), np.nan), "some that are none"),
+        (np.full((30, 50), -1), "numbers below 0"),
+        ("cat.png", "must be a picture, or rows and columns"),
+        (object(), "must be a picture, or rows and columns"),
+    ],
+)
+def test_what_is_no_mask_of_the_picture_is_refused(mask: Any, said: str) -> None:
+    with pytest.raises(MapsError) as caught:
+        MAPS.rank_layers("猫", mask)
+    assert said in str(caught.value)
+
+
+def test_maps_are_printed_in_one_line() -> None:
+    told = replace(MAPS, metadata={"model": "mini"})
+    assert repr(told) == (
+        "<AttentionMaps of mini: maps of 'make', 'the', '猫', 'the#2', 'déjà\\n“vu” 🐈' over target 3×5, "
+        "reference:0 4×2, reference:1 1×1; steps × layers × heads: 3 × 4 × 2>"
+    )
+    assert "difference of maps" in repr(MAPS.minus(MAPS))
+
+
 def test_layers_rank_by_iou_with_a_mask() -> None:
     mask = np.random.default_rng(1).random((3, 5)) > 0.5
     ranked = MAPS.rank_layers("猫", mask)

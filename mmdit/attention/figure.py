@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from mmdit.attention.maps import AttentionMaps, MapsError
+from mmdit.attention.masks import is_alike
 from mmdit.attention.overlay import DIVERGING, Tile, panel, save_animation
 from mmdit.images import save_png
 
@@ -74,6 +75,24 @@ def draw_word(
         save_png(frames[0], file, {"word": word, "direction": direction, "edit": maps.metadata})
 
 
+def misfits(maps: AttentionMaps, pictures: dict[str, Image.Image]) -> list[str]:
+    """A sentence for each picture that can't be the one that its stream's maps lie over, since its shape is another.
+
+    Args:
+        pictures: as for `draw_word`.
+    """
+    sentences = []
+    for stream, picture in pictures.items():
+        width, height = _size(maps, stream) or (maps.grid(stream).width, maps.grid(stream).height)
+        small, large = sorted([(height, width), (picture.height, picture.width)])
+        if not is_alike(large, small):
+            sentences.append(
+                f"the picture for {stream} is {picture.width}×{picture.height} and has another shape than its maps, "
+                f"which are of {width}×{height}; give the picture that was recorded"
+            )
+    return sentences
+
+
 def _views(
     maps: AttentionMaps, layers: tuple[str | int, ...] | None, step: int | None, animated: bool
 ) -> list[tuple[tuple[str | int, ...] | None, int | None, str]]:
@@ -112,6 +131,11 @@ def _short(maps: AttentionMaps, layers: tuple[str | int, ...] | None) -> str:
 
 def _tile(maps: AttentionMaps, stream: str, heatmap: np.ndarray, pictures: dict[str, Image.Image]) -> Tile:
     grid = maps.grid(stream)
-    own = maps.metadata.get("size") if stream == "target" else None
-    size = tuple(own) if own else (grid.width * PATCH_PIXELS, grid.height * PATCH_PIXELS)
+    size = _size(maps, stream) or (grid.width * PATCH_PIXELS, grid.height * PATCH_PIXELS)
     return Tile(stream, heatmap, pictures.get(stream), size)
+
+
+def _size(maps: AttentionMaps, stream: str) -> tuple[int, int] | None:
+    """(width, height) of a stream's picture; None where it was not kept."""
+    size = maps.metadata.get("size") if stream == "target" else None
+    return tuple(size) if size else None

@@ -1,6 +1,7 @@
 """Recorded attention: select, reduce, compare, rank, save, load.
 
-In: arrays from a recorder or a file. Out: float32 arrays of probabilities. Knows neither models nor pictures.
+In: arrays from a recorder or a file. Out: float32 arrays of probabilities. Knows neither models nor pictures, but
+for the masks that layers are ranked by.
 
 Axes everywhere: (step, layer, head, word, row, column); an axis that was averaged away has length 1. image_to_text
 is image queries over text keys, what each patch reads; text_to_image is text queries over image keys, where each
@@ -15,8 +16,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from PIL import Image
 
 from mmdit.attention.layout import Stream
+from mmdit.attention.masks import on_grid
 
 Direction = Literal["image_to_text", "text_to_image"]
 DIRECTIONS: tuple[Direction, ...] = ("image_to_text", "text_to_image")
@@ -68,6 +71,14 @@ class AttentionMaps:
                 raise MapsError(f"the maps of {what} over {stream} have shape {values.shape}, not {expected}")
             if values.dtype.kind != "f":
                 raise MapsError(f"the maps of {what} over {stream} hold {values.dtype}, not float16 or float32")
+
+    def __repr__(self) -> str:
+        """In one line, without the numbers."""
+        model = f" of {self.metadata['model']}" if self.metadata.get("model") else ""
+        streams = ", ".join(f"{of.name} {of.height}×{of.width}" for of in self.streams)
+        axes = f"steps × layers × heads: {len(self.steps)} × {len(self.layers)} × {len(self.heads)}"
+        kind = "difference of maps" if self.is_difference else "maps"
+        return f"<AttentionMaps{model}: {kind} of {_listed(map(repr, self.words))} over {streams}; {axes}>"
 
     @property
     def directions(self) -> tuple[str, ...]:
@@ -160,7 +171,7 @@ class AttentionMaps:
     def rank_layers(
         self,
         word: str | int | None = None,
-        mask: np.ndarray | None = None,
+        mask: Image.Image | np.ndarray | None = None,
         direction: str = "image_to_text",
         stream: str = "target",
     ) -> list[tuple[str, float]]:
@@ -168,10 +179,15 @@ class AttentionMaps:
 
         Args:
             word: whose map is held against the mask.
-            mask: boolean, (row, column) of the stream's patch grid.
+            mask: a picture, or an array (row, column) of booleans or numbers, of any size and about the shape of the
+                stream's picture; it is marked where it is true, or brighter than half of its brightest pixel. A patch
+                counts where at least half of it is marked.
 
         Returns:
             (layer, IoU) falling, or (layer, entropy) rising.
+
+        Raises:
+            MapsError: no mask, or one of another shape; something that was not recorded.
         """
         if mask is None:
             values = self.entropy(direction, stream)
@@ -179,7 +195,11 @@ class AttentionMaps:
         if word is None:
             raise MapsError("a mask ranks the layers of one word; say which")
         maps = self.select(direction, stream, words=word).mean(axis=(0, 2, 3))
-        values = np.array([iou(layer, mask) for layer in maps])
+        try:
+            marked = on_grid(mask, *maps.shape[1:])
+        except ValueError as error:
+            raise MapsError(str(error)) from error
+        values = np.array([iou(layer, marked) for layer in maps])
         return [(self.layers[i], float(values[i])) for i in np.argsort(-values, kind="stable")]
 
     def best_layers(self, direction: str = "image_to_text", stream: str = "target") -> tuple[str, ...]:
