@@ -14,11 +14,12 @@ from mmdit.model.left_alone import LeftAlone
 from mmdit.model.overlay import UNKNOWN, Overlay
 from mmdit.model.reader import Reading
 from mmdit.model.removal import Removal
-from mmdit.model.text import TextEncoder
+from mmdit.model.text import TextEncoder, normalise
 from mmdit.model.tint import Tint
+from mmdit.told import Told
 from mmdit.training.requests import names_of, object_requests, requests
 from mmdit.training.wordings.idle import FOREIGN_NOUNS, HELD_OUT_FOREIGN_NOUNS
-from mmdit.training.wordings.left_alone import MENTIONS, THINGS
+from mmdit.training.wordings.left_alone import FOREIGN, MENTIONS, THINGS
 
 KNOWN = ("cat", "dog", "star")
 
@@ -28,9 +29,18 @@ KNOWN = ("cat", "dog", "star")
 @pytest.mark.parametrize(
     ("instruction", "reason"),
     [
-        ("what breed is the dog", "asks for no edit that this editor makes, or names nothing that it knows"),
-        ("put a hat on the dog", "asks for no edit that this editor makes, or names nothing that it knows"),
-        ("add a xylophone at the top", "asks for no edit that this editor makes, or names nothing that it knows"),
+        (
+            "what breed is the dog",
+            "asks for no edit that this editor makes, names nothing that it knows, or is not in English",
+        ),
+        (
+            "put a hat on the dog",
+            "asks for no edit that this editor makes, names nothing that it knows, or is not in English",
+        ),
+        (
+            "add a xylophone at the top",
+            "asks for no edit that this editor makes, names nothing that it knows, or is not in English",
+        ),
         ("make the lion red", "no lion was found in it"),
         ("remove the banana", "no banana was found in it"),
     ],
@@ -47,7 +57,7 @@ def test_the_picture_stays_to_the_bit_and_the_reason_is_told(
 def test_what_is_asked_and_there_is_not_left_alone(editor: Editor, gravel: Image.Image) -> None:
     result = editor.edit(EditRequest([gravel], "remove the dog", seed=1))
     assert np.abs(np.asarray(result.image, dtype=int) - np.asarray(gravel, dtype=int)).max() > 60
-    assert result.warnings == ()
+    assert result.notes == result.warnings == ()
 
 
 def field_of(*overlays: Overlay) -> EditField:
@@ -88,7 +98,7 @@ def test_an_object_that_is_found_is_not_said_to_be_missing(
 ) -> None:
     text, same = text_encoder.encode(["make the cat red"], plainly=True), torch.zeros(1, 3, 8, 8)
     said = told_of(text, field_of(*overlays), KNOWN, same, same, was_read=True, has_maps=False)
-    assert said == (f"The picture was left alone: {reason}.",)
+    assert said == Told(warnings=(f"The picture was left alone: {reason}.",))
 
 
 def test_only_pictures_that_stay_are_the_source() -> None:
@@ -103,7 +113,7 @@ def test_only_pictures_that_stay_are_the_source() -> None:
 
 def test_nobody_learnt_the_benchmarks_sentences_and_things() -> None:
     learnt = {sentence for *_, sentence in (*requests(), *object_requests())}
-    assert learnt.isdisjoint(MENTIONS)
+    assert learnt.isdisjoint((*MENTIONS, *map(normalise, FOREIGN)))
     known = {word for words in names_of().values() for word in words} | {*FOREIGN_NOUNS, *HELD_OUT_FOREIGN_NOUNS}
     assert known.isdisjoint(THINGS)
     assert all(sentence.count("{x}") == 1 for sentence in MENTIONS)

@@ -28,13 +28,13 @@ from mmdit.training import localisation, sheets
 from mmdit.training.photo_edits import photo_edit
 from mmdit.training.scenes import SceneBatch, Scenes
 from mmdit.training.scores import Scores, detail, psnr, right_object, score, summarise
-from mmdit.training.wordings.left_alone import MENTIONS, REQUESTS, THINGS
+from mmdit.training.wordings.left_alone import FOREIGN, MENTIONS, REQUESTS, THINGS
 
 EXAMPLES = ASSETS / "examples"
-BENCHMARK = 4
+BENCHMARK = 5
 """Rises whenever the held-out samples or what is measured of them change: numbers of one version can be compared. The
 second has those of the first, and further edits; the third removals at full size, too; the fourth what is said of an
-object, or asked of an unknown thing.
+object, or asked of an unknown thing; the fifth what is asked in other languages.
 """
 FIRST_FURTHER, FIRST_AT_FULL_SIZE, FIRST_LEFT_ALONE = 100_000, 200_000, 300_000  # numbers of their first batches
 FULL_SIZE = (288, 288)  # as large as the held-out photographs allow
@@ -73,14 +73,14 @@ class HeldOut:
 
     def left_alone(self) -> Iterator[SceneBatch]:
         """One scene for each instruction of `wordings.left_alone`, of up to four times as many as there are samples of
-        a kind: what is said of an object that is there, and what is asked of a thing that is unknown.
+        a kind: what is said of an object that is there, and what is asked of an unknown thing, or in another language.
         """
         draw, number = random.Random(HELD_OUT_SEED), FIRST_LEFT_ALONE
-        for kind, sentences in (("mention", MENTIONS), ("unknown thing", THINGS)):
+        for kind, sentences in (("mention", MENTIONS), ("unknown thing", THINGS), ("foreign", FOREIGN)):
             for start in range(0, min(len(sentences), 4 * REPEATS * self.batches), LEFT_ALONE):
                 said = sentences[start : start + LEFT_ALONE]
                 scenes = self.scenes.batch(number, len(said), kinds=["remove"] * len(said))
-                asked = said if kind == "mention" else [draw.choice(REQUESTS).replace("{f}", thing) for thing in said]
+                asked = said if sentences is not THINGS else [draw.choice(REQUESTS).replace("{f}", of) for of in said]
                 instructions = [
                     sentence.format(x=name, c=draw.choice(list(COLOURS)))
                     for sentence, name in zip(asked, scenes.names, strict=True)

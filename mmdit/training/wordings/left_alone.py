@@ -1,6 +1,6 @@
 """Held-out instructions that name an object, or something like one, after which the picture must be as it was.
 
-By an author who knew what the editor can do, and none of what it had learnt from. Sentences that
+Those in English are by an author who knew what the editor can do, and none of what it had learnt from. Sentences that
 an earlier author had written, too, and things that training has a word for, were left out.
 """
 
@@ -78,6 +78,38 @@ THINGS: tuple[str, ...] = table("""
     rainbow; lightning; raindrops; hammer; ladder; power line; trash can; traffic sign; reflection; horizon;
     lens flare""")
 """What people have edited that is none of the objects."""
+FOREIGN: tuple[str, ...] = table("""
+    bitte den luftballon größer machen; schieb das boot nach rechts; blumen in lila; die tasse doppelt so groß;
+    ändere die farbe des schals in orange; verkleinere den elefanten; schmetterling auf die blume setzen; die tomate
+    soll eine orange werden; der schneemann braucht einen schal; wäre es möglich die gitarre blau zu machen;
+    vorhänge in türkis; kerze auf den tisch stellen; entferne bitte alle menschen am strand; den leuchtturm rot und
+    weiß anmalen; mach den huegel gruen; kannst du den vogel loeschen; ersetze die kuehe durch pferde; fuer den
+    jungen bitte eine rote muetze; alles bitte etwas heller; weniger sättigung; leg nebel über die landschaft; lass
+    es wie ein altes foto aussehen; mach tag zur nacht; ich möchte es in graustufen; weißer rand um das foto; das
+    foto ist mir zu grell; bitte waermer; bild schaerfer bitte; ajoute un arbre à gauche de la maison; supprimer le
+    lampadaire; la porte devrait être verte; le vélo rouge doit devenir noir; une écharpe pour le bonhomme de neige;
+    descends la lampe; teins ses cheveux en blond; rideaux turquoise; la fenetre plus large; agrandis la tete du
+    lion; un peu plus sombre; floute tout; assombris les bords; retourne l'image à l'envers; eclaircis l'image;
+    ombres moins foncees; puedes borrar el árbol; mueve el barco a la izquierda; sin la silla por favor; sube un
+    poco la luna; puerta blanca; dibuja una mariposa sobre la rosa; techo gris oscuro; la camisa del niño en
+    celeste; anade un nino con una pelota; haz mas pequeno el raton; invierte los colores; sube el contraste; un
+    atardecer estaría bien; pásala a escala de grises; foto mas nitida; imagen en negativo con mas contraste; puoi
+    eliminare l'albero; colora il fiore di viola; trasforma la mucca in una pecora; bicicletta rossa invece che
+    nera; che il tetto diventi grigio; un coniglio vicino alla siepe; piu foglie sull'albero; sposta il papa piu a
+    sinistra; scurisci la foto; sfoca tutto; vignettatura leggera; tonalita fredde; dá para apagar a árvore; move o
+    barco para a esquerda; desenha um arco-íris por cima da montanha; guarda-chuva laranja; pinte o telhado de
+    cinza; acrescenta uma borboleta na rosa; o botao maior; mais clara a imagem; menos saturação por favor; moldura
+    branca em volta; saturacao no minimo; menos contraste nao mais; vervang de appel door een peer; schuif de boot
+    naar rechts; graag een regenboog boven de heuvel; de paraplu liever geel; kan die lantaarnpaal weg; wis de
+    schaduw onder de boom; ik had liever een rode tulp; creeer een ijsje in haar hand; iets lichter; minder
+    verzadiging; een houten lijst eromheen; zet er een zachte waas overheen; czy możesz wymazać drzewo; fioletowa
+    sukienka; księżyc wyżej; okulary dla kota; powieksz dzbanek i pomaluj go na rozowo; trochę jaśniej; większy
+    kontrast; biala ramka; kan du radera trädet; sätt en hatt på hästen; dörren borde vara vit; flytta ankan at
+    vanster; varmare toner; svart ram runt om; ağacı silebilir misin; mor elbise istiyorum; gökkuşağı çiz; kopegin
+    rengini degistir; fotoğrafı karart; cerceve ekle; byt æblet ud med en pære; tåge over marken; slett treet bak
+    huset; poista auto; aurinko pienemmaksi; odstraň to auto; udělej to černobíle; câinele să fie mai mare; culori
+    mai calde; tambahkan pohon di samping rumah; suasana malam hari; anh den trang""")
+"""Requests in other languages, each fifth that their author wrote; the reader learnt from the others."""
 # fmt: on
 REQUESTS: tuple[str, ...] = (
     "remove the {f}",
