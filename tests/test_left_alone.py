@@ -17,7 +17,7 @@ from mmdit.model.removal import Removal
 from mmdit.model.text import TextEncoder, normalise
 from mmdit.model.tint import Tint
 from mmdit.told import Told
-from mmdit.training.requests import names_of, object_requests, requests
+from mmdit.training.requests import foreign_requests, names_of, object_requests, requests
 from mmdit.training.wordings.idle import FOREIGN_NOUNS, HELD_OUT_FOREIGN_NOUNS
 from mmdit.training.wordings.left_alone import FOREIGN, MENTIONS, THINGS
 
@@ -31,15 +31,15 @@ KNOWN = ("cat", "dog", "star")
     [
         (
             "what breed is the dog",
-            "asks for no edit that this editor makes, names nothing that it knows, or is not in English",
+            "asks for no edit that this editor makes, or names nothing that it knows",
         ),
         (
             "put a hat on the dog",
-            "asks for no edit that this editor makes, names nothing that it knows, or is not in English",
+            "asks for no edit that this editor makes, or names nothing that it knows",
         ),
         (
             "add a xylophone at the top",
-            "asks for no edit that this editor makes, names nothing that it knows, or is not in English",
+            "asks for no edit that this editor makes, or names nothing that it knows",
         ),
         ("make the lion red", "no lion was found in it"),
         ("remove the banana", "no banana was found in it"),
@@ -112,7 +112,7 @@ def test_only_pictures_that_stay_are_the_source() -> None:
 
 
 def test_nobody_learnt_the_benchmarks_sentences_and_things() -> None:
-    learnt = {sentence for *_, sentence in (*requests(), *object_requests())}
+    learnt = {sentence for *_, sentence in (*requests(), *object_requests())} | set(foreign_requests())
     assert learnt.isdisjoint((*MENTIONS, *map(normalise, FOREIGN)))
     known = {word for words in names_of().values() for word in words} | {*FOREIGN_NOUNS, *HELD_OUT_FOREIGN_NOUNS}
     assert known.isdisjoint(THINGS)

@@ -16,6 +16,7 @@ from mmdit.load import load_editor
 from mmdit.lora.stack import LoraWeight
 from mmdit.model.lexicon import Lexicon
 from mmdit.model.reader import (
+    FOREIGN,
     KINDS,
     NEEDED,
     OPTIONAL,
@@ -25,14 +26,16 @@ from mmdit.model.reader import (
     Reader,
     Reading,
     by_question,
+    mean_of_words,
 )
-from mmdit.model.text import TextEncoder
+from mmdit.model.text import TextEncoder, normalise
 from mmdit.model.vocabulary import ARRANGEMENTS, EFFECTS, OBJECT_EDITS, PHOTO_EDITS
 from mmdit.training import reader as training
-from mmdit.training.reader import Encoded, averaged, exchanged, learnt_from, report, train
-from mmdit.training.requests import examples, requests
+from mmdit.training.reader import Encoded, averaged, exchanged, learn_languages, learnt_from, report, train
+from mmdit.training.requests import by_author, examples, foreign_requests, requests
 from mmdit.training.wordings import instruction
 from mmdit.training.wordings.held_out import HELD_OUT_WORDS
+from mmdit.training.wordings.left_alone import FOREIGN as FOREIGN_REQUESTS
 
 FOLDER = CATALOG["mini"].source / "text_encoder"
 ROUNDABOUT = "there is far too much light in it"
@@ -262,3 +265,24 @@ def test_exchanged_words_are_none_that_is_held_out(encoder: TextEncoder) -> None
     assert spoilt == exchanged(encoder, sentences, 0)
     assert not {word for sentence in spoilt for word in sentence.split()} & set(HELD_OUT_WORDS)
     assert sum(sentence not in sentences for sentence in spoilt) > 0.9 * len(spoilt)
+
+
+@pytest.mark.shipped
+def test_other_languages_are_told_from_english(encoder: TextEncoder) -> None:
+    told = encoder._read([normalise(sentence).split() for sentence in FOREIGN_REQUESTS])
+    assert told.count(Reading(FOREIGN)) >= 0.6 * len(told)
+    english = [example.sentence.split() for author in ("58", "61") for example in by_author(author, 0)]
+    english += [["mkae", "it", "sepia"], ["terracotta", "warmth"], ["black", "and", "wite"]]
+    assert encoder._read(english).count(Reading(FOREIGN)) == 0
+
+
+def test_a_reader_learns_languages_and_nothing_else(encoder: TextEncoder) -> None:
+    english, foreign = [example.sentence for example in by_author("61", 0)], foreign_requests()
+    reader = Reader(encoder.bert.config.hidden_size).requires_grad_(False)
+    before = {name: weight.clone() for name, weight in reader.state_dict().items()}
+    learn_languages(reader, Encoded(encoder, [*english[::2], *foreign[::2]]), frozenset(foreign))
+    told = reader.foreign(mean_of_words(*encoder.states([*english[1::2], *foreign[1::2]])))[:, 0] > 0
+    wanted = torch.arange(len(told)) >= len(english[1::2])
+    assert (told == wanted).float().mean() > 0.85
+    changed = {name for name, weight in reader.state_dict().items() if not torch.equal(weight, before[name])}
+    assert changed == {"foreign.weight", "foreign.bias"}

@@ -9,7 +9,7 @@ from mmdit.model.reader import NEEDED, OPTIONAL, QUESTIONS
 from mmdit.model.text import normalise
 from mmdit.model.vocabulary import COLOURS, FURTHER_EDITS, OBJECT_EDITS, OBJECTS, PHOTO_EDITS, PLACES
 from mmdit.training.requests import (
-    AUTHOR_OF_THRESHOLD,
+    AUTHORS_OF_THRESHOLDS,
     CHANGES,
     FRAMES,
     HELD_OUT_AUTHOR,
@@ -203,11 +203,12 @@ def test_object_phrases_have_their_slots_and_their_sentences_hold_nothing_held_o
     assert len(set(made)) > 0.98 * len(made)
 
 
-def test_nobody_learns_from_the_author_of_the_threshold() -> None:
-    own = {example.sentence for example in by_author(AUTHOR_OF_THRESHOLD, 0)}
-    assert len(own) > 400
+@pytest.mark.parametrize("author", sorted(AUTHORS_OF_THRESHOLDS))
+def test_nobody_learns_from_the_authors_of_the_thresholds(author: str) -> None:
+    own = {example.sentence for example in by_author(author, 0)}
+    assert len(own) > 300
     learnt = {example.sentence for example in examples("", 0)}
-    assert len(own & learnt) < 0.02 * len(own)  # by chance, from other authors and templates
+    assert len(own & learnt) < 0.03 * len(own)  # by chance, from other authors and templates
 
 
 def test_words_are_of_the_thing() -> None:

@@ -20,7 +20,7 @@ from mmdit.model.effect import Effect
 from mmdit.model.inpainting import without_object
 from mmdit.model.left_alone import LeftAlone
 from mmdit.model.overlay import Overlay
-from mmdit.model.reader import NEEDED, OTHER, Reading
+from mmdit.model.reader import NEEDED, Reading
 from mmdit.model.removal import Removal
 from mmdit.model.text import TextFeatures
 
@@ -70,7 +70,7 @@ class Placing:
         objects look like.
         """
         readings, head = [reading or Reading("") for reading in self.text.readings], self.models.transformer.object_head
-        nothing = self._all(reading.kind == OTHER for reading in readings)
+        nothing = self._all(reading.asks_nothing for reading in readings)
         finds = head is not None and head.has_drawings
         unfound = self._all(finds and "name" in NEEDED.get(reading.kind, ()) for reading in readings)
         for overlay in overlays:

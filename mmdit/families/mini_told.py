@@ -12,7 +12,7 @@ from mmdit.model.cut_out import CutOut
 from mmdit.model.drawing import Drawing
 from mmdit.model.edit_field import EditField
 from mmdit.model.overlay import UNKNOWN
-from mmdit.model.reader import NEEDED, OTHER, Reading
+from mmdit.model.reader import FOREIGN, NEEDED, OTHER, Reading
 from mmdit.model.removal import Removal
 from mmdit.model.text import TextFeatures
 from mmdit.model.tint import Tint
@@ -44,7 +44,7 @@ def told_of(
     notes, warnings, reading = list[str](), list[str](), text.readings[0]
     if text.truncated[0]:
         warnings.append(f"Only the start of the instruction was read; left out: “{' '.join(text.truncated[0])}”.")
-    asks_nothing = reading is not None and reading.kind == OTHER
+    asks_nothing = reading is not None and reading.asks_nothing
     if text.read_as[0] and not asks_nothing:
         read = ", ".join(f"“{word}” as “{other}”" for word, other in text.read_as[0])
         notes.append(f"Read {read}.")
@@ -91,10 +91,10 @@ def _reason(reading: Reading | None, found: bool) -> str:
     """Why nothing changed; ``found`` is whether something was made of an object."""
     if reading is None:
         return "the instruction was not understood, or what it names is not there"
+    if reading.kind == FOREIGN:
+        return "only English is understood"
     if reading.kind == OTHER:
-        return (
-            "the instruction asks for no edit that this editor makes, names nothing that it knows, or is not in English"
-        )
+        return "the instruction asks for no edit that this editor makes, or names nothing that it knows"
     if "name" in NEEDED.get(reading.kind, ()) and not found:
         return f"no {reading.name} was found in it"
     return "it looks so already"

@@ -24,11 +24,13 @@ from transformers import BertConfig, BertModel
 
 from mmdit.model import eight_bits
 from mmdit.model.lexicon import LEXICON_FILE, Lexicon
-from mmdit.model.reader import ASKING, LAYERS, OTHER, PLAIN_WORDS, READER_FILE, Reader, Reading
+from mmdit.model.reader import ASKING, FOREIGN, LAYERS, PLAIN_WORDS, READER_FILE, Reader, Reading
 from mmdit.model.vocabulary import COLOURS, OBJECTS, PHOTO_EDITS
 
 REFUSALS = ("don't ", "do not ", "please don't ", "please do not ", "never ")
 """How an instruction begins that asks for nothing."""
+ENGLISH = frozenset({"the", "it", "make", "and", "please", "this", "that", "with", "should", "want", "give", "picture"})
+"""What holds one of these is in English, whatever else it holds."""
 VOCABULARY_FILE = "vocab.txt.gz"
 MAX_TOKENS = 20
 """Word pieces of an instruction that the editor reads; training never showed it more."""
@@ -177,11 +179,15 @@ class TextEncoder(nn.Module):
         """
         things = frozenset() if self.lexicon is None else self.lexicon.things
         texts = [" ".join(words) for words in said]
-        found = self.reader.read(*self.states([" ".join(self._named(words)) for words in said]))
+        states, mask = self.states([" ".join(self._named(words)) for words in said])
+        found, foreign = self.reader.read(states, mask), self.reader.are_foreign(states, mask)
         for row, (words, reading) in enumerate(zip(said, found, strict=True)):
+            if foreign[row] and not ENGLISH.intersection(words):
+                found[row] = Reading(FOREIGN)
+                continue
             if reading is None:
                 continue
-            refused = reading.kind != OTHER and texts[row].startswith(REFUSALS)
+            refused = not reading.asks_nothing and texts[row].startswith(REFUSALS)
             if reading.kind in PHOTO_EDITS:
                 unclear = things & set(words) or _names_another(texts[row], reading.kind)
             else:

@@ -13,16 +13,16 @@ import argparse
 import copy
 import random
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mmdit.model.reader import ANSWERS, QUESTIONS, READER_FILE, Reader, by_question
+from mmdit.model.reader import ANSWERS, QUESTIONS, READER_FILE, Reader, by_question, mean_of_words
 from mmdit.model.text import TextEncoder
-from mmdit.training.requests import Example, by_author, examples
+from mmdit.training.requests import Example, by_author, examples, foreign_requests
 from mmdit.training.wordings.held_out import HELD_OUT_WORDS
 from mmdit.training.wordings.idle import HELD_OUT_FOREIGN_NOUNS
 from mmdit.training.wordings.nouns import HELD_OUT_COLOUR_SYNONYMS, HELD_OUT_SYNONYMS
@@ -33,6 +33,7 @@ SORTED_TOGETHER, RARE = 32, 2  # batches; times that an example of a rare kind i
 TEACHERS, EXCHANGED, EPOCHS_OF_MEAN = 3, 20_000, 5
 FURTHER_LESSONS, EPOCHS_OF_FURTHER, RATE_OF_FURTHER, AVERAGED = 13, 4, 6e-4, 2
 UNASKED = -100  # the class index that cross-entropy ignores
+FOREIGN_WEIGHT, DECAY = 7.0, 1e-5  # of a sentence in another language, beside one in English; of weights squared
 
 
 def vocabulary(encoder: TextEncoder) -> tuple[str, ...]:
@@ -98,7 +99,8 @@ def exchanged(encoder: TextEncoder, sentences: Sequence[str], seed: int) -> list
 def taught(encoder: TextEncoder, without: str, seed: int) -> Reader:
     """The reader that is kept: one that learnt to say what `TEACHERS` others say in the mean, of what they learnt from
     and of some of it with a word exchanged, and then learnt from `FURTHER_LESSONS` more. Its weights are the mean of
-    those that the last `AVERAGED` of these left (Izmailov et al. 2018, arXiv 1803.05407).
+    those that the last `AVERAGED` of these left (Izmailov et al. 2018, arXiv 1803.05407). Last it learns what is in
+    another language.
     """
     known = vocabulary(encoder)
     lessons = [examples(without, seed + number, known) for number in range(TEACHERS)]
@@ -107,11 +109,14 @@ def taught(encoder: TextEncoder, without: str, seed: int) -> Reader:
     pool = Encoded(encoder, sentences)
     teachers = [train(pool, learnt, seed + number) for number, learnt in enumerate(lessons)]
     readers = [learnt_from(pool, teachers, sentences, seed)]
+    foreign = foreign_requests()
     for number in range(TEACHERS, TEACHERS + FURTHER_LESSONS):
         learnt = examples(without, seed + number, known)
-        pool = Encoded(encoder, [example.sentence for example in learnt])
+        pool = Encoded(encoder, [*(example.sentence for example in learnt), *foreign])
         readers.append(train(pool, learnt, seed + number, readers[-1]))
-    return averaged(readers[-AVERAGED:])
+    reader = averaged(readers[-AVERAGED:])
+    learn_languages(reader, pool, frozenset(foreign))
+    return reader
 
 
 def averaged(readers: Sequence[Reader]) -> Reader:
@@ -192,6 +197,33 @@ def _batches(lengths: Tensor) -> list[Tensor]:
     chunks = torch.randperm(len(lengths)).split(BATCH * SORTED_TOGETHER)
     found = [chosen for chunk in chunks for chosen in chunk[lengths[chunk].argsort()].split(BATCH)]
     return [found[place] for place in torch.randperm(len(found))]
+
+
+def learn_languages(reader: Reader, pool: Encoded, foreign: Collection[str]) -> None:
+    """Teach a reader, whose other weights stay, which of a pool's sentences are in another language: logistic
+    regression on what `mean_of_words` gives, by L-BFGS.
+    """
+    rows = torch.arange(len(pool.row))
+    words = torch.cat([mean_of_words(*pool.batch(some)) for some in rows.split(BATCH)])
+    wanted = torch.tensor([float(sentence in foreign) for sentence in pool.row])
+    mean, spread = words.mean(dim=0), words.std(dim=0) + 1e-5
+    words = (words - mean) / spread
+    weight, bias = torch.zeros(words.shape[1], requires_grad=True), torch.zeros(1, requires_grad=True)
+    optimizer = torch.optim.LBFGS([weight, bias], max_iter=200, line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        optimizer.zero_grad()
+        weighed = functional.binary_cross_entropy_with_logits(
+            words @ weight + bias, wanted, 1 + (FOREIGN_WEIGHT - 1) * wanted
+        )
+        found = weighed + DECAY * weight.square().sum()
+        found.backward()
+        return found
+
+    optimizer.step(loss)
+    with torch.no_grad():
+        reader.foreign.weight.copy_((weight / spread)[None])
+        reader.foreign.bias.copy_(bias - (weight / spread) @ mean)
 
 
 def report(encoder: TextEncoder, reader: Reader, asked: Sequence[Example]) -> None:

@@ -5,7 +5,8 @@ In: the training templates, and what authors wrote who had seen none of the held
 objects, ``object_phrases.tsv.gz`` (kind, form, phrase with slots) of what is done to an object or said of it,
 ``words.tsv.gz`` (thing, word) of what things are called, ``states.tsv.gz`` (kind, side, form, phrase) of what a picture
 is ("from") and shall be ("to"), ``properties.tsv.gz`` (kind, form, phrase) of what it gains, loses or is. In the last
-and in that of phrases, ("pattern", form, sentence) are sentences to say so. Out: `Example`s.
+and in that of phrases, ("pattern", form, sentence) are sentences to say so. ``foreign.txt.gz`` holds requests in other
+languages. Out: `Example`s.
 """
 
 import gzip
@@ -34,9 +35,10 @@ BARE = 0.3
 OWN_NAME, FOREIGN = 0.3, 0.1
 """Shares of slots that are filled with the thing's own name, and with something that the editor does not know."""
 SELECT = "select-"
-HELD_OUT_AUTHOR, LAST_OF_BENCHMARK, AUTHOR_OF_THRESHOLD = "22", 36, "58"
+HELD_OUT_AUTHOR, LAST_OF_BENCHMARK = "22", 36
+AUTHORS_OF_THRESHOLDS = frozenset({"58", *map(str, range(61, 68))})
 """Whose sentences of `FURTHER_EDITS` are kept for the benchmark; the last author whose sentences it may use; whose
-sentences are never learnt, but tell from which probability on answers count.
+sentences are not learnt, but tell how well others are read, and from which probability on answers count.
 """
 CHANGES = {
     "n": (
@@ -109,6 +111,11 @@ def object_requests() -> list[tuple[str, str, str, str]]:
     {d} other colour, {p} phrase of place.
     """
     return [(author, kind, which, sentence) for author, kind, which, sentence in _table("object_requests")]
+
+
+def foreign_requests() -> list[str]:
+    """Requests in other languages."""
+    return gzip.decompress((FOLDER / "foreign.txt.gz").read_bytes()).decode().splitlines()
 
 
 PLACE_WORDS = {
@@ -298,7 +305,7 @@ def _from_object_phrases(kind: str, filler: Filler) -> Example:
 
 def _is_held_out(author: str, kind: str) -> bool:
     of_benchmark = author == HELD_OUT_AUTHOR and (kind in FURTHER_EDITS or kind.startswith(SELECT))
-    return of_benchmark or author == AUTHOR_OF_THRESHOLD
+    return of_benchmark or author in AUTHORS_OF_THRESHOLDS
 
 
 def examples(without: str, seed: int, known: tuple[str, ...] = FOREIGN_NOUNS) -> list[Example]:

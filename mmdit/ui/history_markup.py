@@ -19,9 +19,9 @@ NOTHING = "Every result is kept on disk and shown here. There are none so far."
 NOT_FOUND = "No result has all of these words in its instruction, model, LoRAs, name or date."
 NAMES = {
     "instruction": "Instruction", "model": "Model", "seed": "Seed", "steps": "Steps", "guidance": "Guidance",
-    "negative": "Not wanted", "true_guidance": "Guidance away from it", "denoise": "Repaint", "shift": "Shift",
-    "resolution": "Working resolution", "reasoning": "Reasoning", "literally": "Words as they stand",
-    "guard": "Alignment guard",
+    "negative": "Not wanted", "true_guidance": "Guidance away from it", "denoise": "Repaint",
+    "shift": "Shift of the schedule", "resolution": "Working resolution", "reasoning": "Reasoning",
+    "literally": "Words as they stand", "guard": "Alignment guard",
     "references": "Further pictures", "weights": "Weights", "torch": "PyTorch", "machine": "Machine",
 }  # fmt: skip
 """What people call settings; in this order."""

@@ -52,7 +52,7 @@ class NotHereError(LoraError):
 class LoraShelf:
     """
     Args:
-        presets: shared with the editor, so that both mean the same by a name.
+        presets: of the same folders as the editor's, so that both mean the same by a name.
         model: what LoRAs are held against until a model is loaded.
         uploads: the only folder from which dropped files are taken.
     """

@@ -185,9 +185,11 @@ class LoraTab:
     # ---- what the page shows
 
     def _attach(self) -> Update:
-        """A page was opened or reloaded: show the newest series again."""
+        """A page was opened or reloaded: show the newest series again, if it has come to something."""
         job_id = self.book.latest
-        return {self.job: job_id, **self._show(job_id)} if job_id else gr.skip()
+        job = self.jobs.find(job_id) if job_id else None
+        came_to_nothing = job is not None and job.snapshot.state.finished and not job.snapshot.entries
+        return {self.job: job_id, **self._show(job_id)} if job_id and not came_to_nothing else gr.skip()
 
     def _watch(self, job_id: str, drawn: tuple) -> Any:
         """The timer's look at the series."""
