@@ -7,6 +7,7 @@ Trained by `mmdit.training.reader`; knows nothing of pixels.
 Axes: B batch, T tokens, L layers of the encoder, C channels, W those of the reader.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -41,9 +42,10 @@ LEAST = {"name": 0.2, "new": 0.7}
 """Of what an edit needs: the probability, among the known ones, of an object from which it counts. Whether the picture
 holds the one that is edited will be seen; the new one is drawn.
 """
-SURE_OF_LANGUAGE = 0.99
-"""Probability from which an instruction is not in English: the lowest of .5, .9, .95, .98, .99 at which none of 6,972
-English sentences that nobody learnt from, some misspelt, is taken for another language.
+SURE_OF_LANGUAGE, UNREAD_LANGUAGE = 0.99, 0.5
+"""Probabilities from which an instruction is not in English, where it is read as an edit and where it is not. The first
+is the lowest of .5, .9, .95, .98, .99 at which none of 6,972 English sentences that nobody learnt from is taken for
+another language.
 """
 OF_PICTURE = 0.1
 """Probability that an edit of the whole picture is asked, from which it may be."""
@@ -256,9 +258,12 @@ class Reader(nn.Module):
         ]
 
     @torch.inference_mode()
-    def are_foreign(self, states: Tensor, mask: Tensor) -> list[bool]:
-        """Per instruction whether it is surely not in English."""
-        return (self.foreign(mean_of_words(states, mask))[:, 0].sigmoid() > SURE_OF_LANGUAGE).tolist()
+    def are_foreign(self, states: Tensor, mask: Tensor, readings: Sequence[Reading | None]) -> list[bool]:
+        """Per instruction whether it is not in English; what asks for an edit must be so surely."""
+        read = [reading is not None and not reading.asks_nothing for reading in readings]
+        least = [SURE_OF_LANGUAGE if of else UNREAD_LANGUAGE for of in read]
+        probabilities = self.foreign(mean_of_words(states, mask))[:, 0].sigmoid()
+        return [probability > of for probability, of in zip(probabilities.tolist(), least, strict=True)]
 
 
 def mean_of_words(states: Tensor, mask: Tensor) -> Tensor:

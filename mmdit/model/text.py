@@ -180,7 +180,8 @@ class TextEncoder(nn.Module):
         things = frozenset() if self.lexicon is None else self.lexicon.things
         texts = [" ".join(words) for words in said]
         states, mask = self.states([" ".join(self._named(words)) for words in said])
-        found, foreign = self.reader.read(states, mask), self.reader.are_foreign(states, mask)
+        found = self.reader.read(states, mask)
+        foreign = self.reader.are_foreign(states, mask, found)
         for row, (words, reading) in enumerate(zip(said, found, strict=True)):
             if foreign[row] and not ENGLISH.intersection(words):
                 found[row] = Reading(FOREIGN)
