@@ -271,7 +271,7 @@ def test_exchanged_words_are_none_that_is_held_out(encoder: TextEncoder) -> None
 def test_other_languages_are_told_from_english(encoder: TextEncoder) -> None:
     told = encoder._read([normalise(sentence).split() for sentence in FOREIGN_REQUESTS])
     assert told.count(Reading(FOREIGN)) >= 0.6 * len(told)
-    english = [example.sentence.split() for author in ("58", "61") for example in by_author(author, 0)]
+    english = [example.sentence.split() for example in by_author("61", 0)]
     english += [["mkae", "it", "sepia"], ["terracotta", "warmth"], ["black", "and", "wite"]]
     assert encoder._read(english).count(Reading(FOREIGN)) == 0
 
