@@ -199,6 +199,19 @@ def test_a_bad_request_and_a_full_disk_are_told_in_a_sentence(jobs: Jobs, pictur
     assert "No space left" in unsaved.snapshot.error
 
 
+def test_a_result_counts_although_tidying_up_fails(
+    jobs: Jobs, history: History, picture: Image.Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: History) -> tuple[str, ...]:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(History, "trim", refuse)
+    job = jobs.submit(request(picture))
+    finished(job, JobState.DONE)
+    assert job.snapshot.entry == history.latest(1)[0]
+    assert any("tidying up after it failed" in warning for warning in job.snapshot.warnings)
+
+
 def test_edits_wait_for_a_model_that_is_still_loading(
     tiny_editor: Editor, history: History, picture: Image.Image
 ) -> None:

@@ -5,7 +5,6 @@ moment. A result is on disk before its job counts as done. The worker outlives w
 model is loaded. Knows neither the page nor the models: it is given functions that download and load them.
 """
 
-import logging
 import threading
 from collections import deque
 from collections.abc import Collection, Sequence
@@ -20,8 +19,6 @@ from mmdit.runtime.pace import Pace, memory_in_use, work_of
 
 if TYPE_CHECKING:  # at run time PyTorch is loaded by the worker, so that a page can show before
     from mmdit.editor import Editor, EditRequest, EditResult, StepProgress
-
-log = logging.getLogger(__name__)
 
 CAPACITY = 8
 EMBEDDED = ModelChoice("mini")
@@ -306,9 +303,8 @@ class Jobs:
             editing = result.timings["edit"]
             self.pace.note(work, editing, result.timings["total"] - editing, memory_in_use())
             return self.history.trim()
-        except Exception:
-            log.exception("an edit was made, but what follows failed")
-            return ()
+        except Exception as error:
+            return (f"The result is kept, but tidying up after it failed: {sentence(error)}.",)
 
     def _make(self, job: Job, requests: "tuple[EditRequest, ...]") -> bool:
         """Make the edits of a job. Returns whether that has failed."""

@@ -5,7 +5,7 @@ In: the training templates, and what authors wrote who had seen none of the held
 objects, ``object_phrases.tsv.gz`` (kind, form, phrase with slots) of what is done to an object or said of it,
 ``words.tsv.gz`` (thing, word) of what things are called, ``states.tsv.gz`` (kind, side, form, phrase) of what a picture
 is ("from") and shall be ("to"), ``properties.tsv.gz`` (kind, form, phrase) of what it gains, loses or is. In the last
-and in that of phrases, ("pattern", form, sentence) are sentences to say so. ``foreign.txt.gz`` holds requests in other
+and in that of phrases, ("pattern", form, sentence) are sentences to say so. ``foreign.tsv.gz`` holds requests in other
 languages. Out: `Example`s.
 """
 
@@ -115,7 +115,7 @@ def object_requests() -> list[tuple[str, str, str, str]]:
 
 def foreign_requests() -> list[str]:
     """Requests in other languages."""
-    return gzip.decompress((FOLDER / "foreign.txt.gz").read_bytes()).decode().splitlines()
+    return [sentence for (sentence,) in _table("foreign")]
 
 
 PLACE_WORDS = {
