@@ -615,6 +615,7 @@ def test_nothing_to_show_yet_says_what_to_do(browser, served: Served) -> None:
 def test_a_telephone_in_the_dark(page, served: Served) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
     page.emulate_media(color_scheme="dark")
+    page.wait_for_selector("body.dark")
     show(page, served.recorded)
     settled(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390

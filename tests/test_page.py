@@ -46,16 +46,21 @@ class Studio:
 
 @contextmanager
 def running_studio(outputs: Path, *arguments: str, folder: Path = REPOSITORY) -> Iterator[Studio]:
-    """A process of its own, of the program in a folder, on a free port."""
+    """A process of its own, of the program in a folder, on a free port. What it says goes to a file, which never fills
+    up as a pipe does that nobody reads."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
+    address, said = f"http://127.0.0.1:{port}/", outputs.with_name(f"{outputs.name}.log")
     command = [sys.executable, "app.py", "--port", str(port), "--outputs", str(outputs), "--device", "cpu", *arguments]
-    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    with said.open("w") as log:
+        process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=subprocess.STDOUT)
     try:
-        first_line = process.stdout.readline()
-        assert f"http://127.0.0.1:{port}" in first_line, first_line + process.stdout.read()
-        yield Studio(f"http://127.0.0.1:{port}/", outputs)
-        assert process.poll() is None, "the studio has ended by itself"
+        deadline = time.monotonic() + PATIENCE
+        while address not in said.read_text():
+            assert process.poll() is None and time.monotonic() < deadline, said.read_text()
+            time.sleep(0.05)
+        yield Studio(address, outputs)
+        assert process.poll() is None, "the studio has ended by itself: " + said.read_text()
     finally:
         process.terminate()
         process.wait(PATIENCE)
@@ -206,10 +211,10 @@ def test_a_running_edit_is_found_again_and_can_be_cancelled(
     page = slow_page
     wait_for_news(page, "Ready")
     client = Client(slow_studio.address, verbose=False)
-    client.submit(handle_file(photograph_file), "make it sepia", 5, 20, 5, api_name="/edit")
+    client.submit(handle_file(photograph_file), "make it sepia", 5, 50, 5, api_name="/edit")
     page.wait_for_timeout(2000)
     page.reload()
-    wait_for_news(page, "of 20")
+    wait_for_news(page, "of 50")
     page.reload()
     page.click("#cancel")
     wait_for_news(page, "Cancelled")
@@ -411,9 +416,9 @@ def post(studio: Studio, body: dict) -> None:
     """Call the endpoint without Gradio's client. Raises what it answers when that is an error."""
     address = f"{studio.address}gradio_api/call/edit"
     request = urllib.request.Request(address, json.dumps(body).encode(), {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request) as answer:
+    with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
         event = json.load(answer)["event_id"]
-    with urllib.request.urlopen(f"{address}/{event}") as answer:
+    with urllib.request.urlopen(f"{address}/{event}", timeout=PATIENCE) as answer:
         told = answer.read().decode()
     if "event: error" in told:
         raise RuntimeError(told)
