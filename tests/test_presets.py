@@ -475,8 +475,10 @@ def test_a_path_gives_that_file(shelf: Presets, tmp_path: Path, monkeypatch: pyt
     ],
 )  # fmt: skip
 def test_a_name_of_nothing_is_refused_and_nothing_is_written(
-    shelf: Presets, tmp_path: Path, name: str, reason: str
+    shelf: Presets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, reason: str
 ) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")  # what lies beside the checkout is no business of this test
     before = tree(tmp_path)
     with pytest.raises(PresetError, match=reason) as caught:
         shelf.resolve(name)
