@@ -614,8 +614,8 @@ def test_what_went_wrong_stays_with_its_page(
     upload(page, photograph_file)
     page.wait_for_selector("#source img")
     open_options(page)
-    for field, number in (("steps", "20"), ("guidance", "5"), ("variants", "4")):  # long enough to be cancelled
-        type_number(page, field, number)
+    for box, number in (("steps", "20"), ("guidance", "5"), ("variants", "4")):  # long enough to be cancelled
+        type_number(page, box, number)
     say(page, "make it sepia")
     wait_for_news(page, "of 80")
     page.click("#cancel")
