@@ -61,7 +61,10 @@ def add_edit(commands: argparse._SubParsersAction) -> None:
         help="a preset, a .safetensors file or a hub id, with its weight from -2 to 2; can be given again",
     )  # fmt: skip
     edit.add_argument("--partial", action="store_true", help="apply what fits of a LoRA of which something does not")
-    edit.add_argument("--maps", type=Path, help="also record the joint attention, into this .npz")
+    edit.add_argument(
+        "--maps", type=Path,
+        help="also record the joint attention, into this .npz: of each step, or with large models the mean of all",
+    )  # fmt: skip
     edit.set_defaults(run=_edit)
 
 
@@ -111,6 +114,7 @@ def _request(
 ) -> "EditRequest":
     """What the command line asks for. Raises ValueError: a strength without --neutral, or the reverse; a bad mask."""
     from mmdit.attention.spec import RecordSpec
+    from mmdit.catalog import find
     from mmdit.editor import EditRequest
     from mmdit.families.strength import Strength
     from mmdit.region import FEATHER, Region, load_mask
@@ -120,6 +124,7 @@ def _request(
     if arguments.feather is not None and arguments.mask is None:
         raise ValueError("--feather is of a region; give its --mask as well")
     feather = FEATHER if arguments.feather is None else arguments.feather
+    is_large = find(arguments.model).pipeline is not None  # whose maps of every step would take gigabytes
     strength = None if arguments.strength is None else Strength(arguments.neutral, arguments.strength[0])
     return EditRequest(
         images=pictures, instruction=instruction, negative=arguments.negative, strength=strength,
@@ -128,7 +133,7 @@ def _request(
         literally=arguments.literally or None, guard=arguments.guard,
         region=None if arguments.mask is None else Region(load_mask(arguments.mask), feather),
         loras=[_lora(text, presets, arguments.partial) for text in arguments.lora],
-        record=None if arguments.maps is None else RecordSpec(steps="all"),
+        record=None if arguments.maps is None else RecordSpec(steps="mean" if is_large else "all"),
     )  # fmt: skip
 
 

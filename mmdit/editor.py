@@ -249,6 +249,8 @@ class Editor:
     def _as_recommended(self, request: EditRequest) -> EditRequest:
         """What the request leaves open, as the presets of its LoRAs say."""
         said = self.presets.recommended(str(lora.name_or_path) for lora in request.loras if lora.weight)
+        if not self.traits.takes_shift:
+            said.pop("shift", None)
         return replace(request, **{name: value for name, value in said.items() if getattr(request, name) is None})
 
     def _denoise(self, request: EditRequest) -> float:
@@ -259,8 +261,10 @@ class Editor:
         guidance = self.entry.guidance if request.guidance is None else request.guidance
         if self.entry.pipeline is None:
             return 2 if guidance != 1 else 1
-        is_true = self.traits.true_guidance is None or bool(request.negative)
-        return 2 if self.traits.takes_negative and is_true and guidance != 1 else 1
+        true = self.traits.true_guidance
+        if true is not None:  # told its guidance, and compares with what is not wanted only
+            guidance = (true if request.true_guidance is None else request.true_guidance) if request.negative else 1
+        return 2 if self.traits.takes_negative and guidance > 1 else 1
 
     def _literally(self, request: EditRequest) -> bool:
         return any(lora.weight for lora in request.loras) if request.literally is None else request.literally

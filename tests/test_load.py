@@ -14,7 +14,7 @@ from diffusers import FlowMatchEulerDiscreteScheduler
 from diffusers.pipelines.qwenimage.pipeline_qwenimage_edit import calculate_shift
 from lora_files import write
 from PIL import ExifTags, Image
-from tiny_checkpoints import FAMILIES, PROMPT, build
+from tiny_checkpoints import FAMILIES, PROMPT, build, transformer_calls
 
 from mmdit import EditCancelled, EditError, EditRequest, LoraWeight, RecordSpec, load_editor
 from mmdit.editor import Editor, StepProgress
@@ -226,6 +226,29 @@ def test_what_cannot_be_done_is_said(editor_of: Callable[[str], Editor], change:
         edit_strip(editor_of("flux_kontext"), request(**change), [9.0])
 
 
+def test_true_guidance_is_for_models_that_have_it(editor_of: Callable[[str], Editor]) -> None:
+    with pytest.raises(ValueError, match="true guidance is 3 but Flux2KleinPipeline has none"):
+        editor_of("flux2_klein").edit(request(true_guidance=3.0))
+
+
+@pytest.mark.parametrize(
+    ("family", "settings"),
+    [
+        ("flux_kontext", {"guidance": 1.0, "negative": "grain"}),
+        ("flux_kontext", {"guidance": 2.5}),
+        ("stable_diffusion_3", {"guidance": 0.5}),
+        ("stable_diffusion_3", {"guidance": 4.0}),
+        ("flux2_klein", {"guidance": 1.0}),
+    ],
+)
+def test_as_many_passes_as_planned(editor_of: Callable[[str], Editor], family: str, settings: dict) -> None:
+    editor, asked = editor_of(family), request(steps=1, **settings)
+    plan = editor.plan(asked)
+    with transformer_calls(editor._family.pipeline) as calls:
+        editor.edit(asked)
+    assert sum(len(call["hidden_states"]) for call in calls) == plan.passes * plan.steps
+
+
 def test_only_the_embedded_editor_mixes_edits(editor_of: Callable[[str], Editor]) -> None:
     with pytest.raises(ValueError, match="'edits', which FluxKontextPipeline does not have; leave it out"):
         editor_of("flux_kontext").edit(request(strength=Strength(NEUTRAL, 0.5, method="edits")))
@@ -248,6 +271,18 @@ def test_a_preset_brings_steps_guidance_and_schedule(
     assert editor.edit(replace(spelt_out, shift=2.0)).image.tobytes() != fast.image.tobytes()
     assert editor.edit(request(steps=1, loras=[LoraWeight("fast")])).settings["steps"] == 1
     assert editor.edit(request(loras=[LoraWeight("fast", 0.0)])).settings["guidance"] == editor.entry.guidance
+
+
+def test_a_presets_schedule_is_for_models_that_take_one(gravel: Image.Image, tmp_path: Path) -> None:
+    (tmp_path / "fast.yaml").write_text(
+        "title: Fast\nfamily: mini\nsource: {file: fast.safetensors}\nsteps: 2\nshift: 3.0\n"
+    )
+    editor = load_editor("mini", device="cpu", presets=Presets([tmp_path]))
+    name = next(name for name in linears(editor.transformer) if name.endswith("to_q"))
+    size = linears(editor.transformer)[name].in_features
+    write(tmp_path / "fast.safetensors", "diffusers", {name: (size, size)}, rank=2, alpha=2.0, seed=1)
+    result = editor.edit(EditRequest([gravel], "make it darker", seed=1, loras=[LoraWeight("fast")]))
+    assert result.settings["steps"] == 2 and "shift" not in result.settings
 
 
 def test_another_schedule_is_the_one_that_the_makers_of_lightning_use(editor_of: Callable[[str], Editor]) -> None:

@@ -235,9 +235,10 @@ def alpha_report(folder: Path, metadata: dict[str, str], alpha: float | None = N
     [
         ({}, None, 4.0, "no alpha in the file"),
         ({}, 8.0, 8.0, "alpha 8 is given with it"),
-        ({"ss_network_alpha": "16"}, 8.0, 16.0, "alpha 16 is in its metadata"),
-        ({"ss_network_alpha": "None"}, None, 4.0, "no alpha in the file"),
-        ({"ss_network_alpha": "nan"}, 2.0, 2.0, "alpha 2 is given with it"),
+        ({"network_alpha": "16"}, 8.0, 16.0, "alpha 16 is in its metadata"),
+        ({"ss_network_alpha": "1"}, None, 4.0, "no alpha in the file"),
+        ({"network_alpha": "None"}, None, 4.0, "no alpha in the file"),
+        ({"network_alpha": "nan"}, 2.0, 2.0, "alpha 2 is given with it"),
         ({"lora_adapter_metadata": '{"transformer.lora_alpha": 2, "text_encoder.lora_alpha": 9}'}, 8.0, 2.0, "alpha 2"),
     ],
 )

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmdit.attention.layout import Stream
+from mmdit.attention.figure import misfits
+from mmdit.attention.layout import Stream, TokenLayout
 from mmdit.attention.maps import (
     COPIED_FROM,
     DIRECTIONS,
@@ -24,6 +25,9 @@ from mmdit.attention.maps import (
     normalise,
     pointing,
 )
+from mmdit.attention.spec import RecordSpec, chosen_patches
+from mmdit.editor import EditRequest
+from mmdit.load import load_editor
 from mmdit.model.checkpoint import telling_layers
 
 WORDS = ("make", "the", "猫", "the#2", "déjà\n“vu” 🐈")
@@ -569,3 +573,29 @@ def saved(file: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     with np.load(file) as stored:
         arrays = {name: stored[name] for name in stored.files}
     return json.loads(str(arrays.pop("header"))), arrays
+
+
+def test_a_squeezed_panorama_takes_masks_of_its_picture() -> None:
+    """The embedded editor works on at most 12 × 5 patches, so that longer pictures are squeezed."""
+    patches = tuple(map(tuple, np.argwhere(np.eye(5, 12, dtype=bool))))
+    picture = Image.linear_gradient("L").resize((1000, 250)).convert("RGB")
+    record = RecordSpec(patches=patches)
+    maps = load_editor("mini", device="cpu").edit(EditRequest([picture], "make it darker", seed=1, record=record)).maps
+    grid = maps.grid("target")
+    mask = np.zeros((250, 1000), dtype=bool)
+    mask[:, 500:] = True
+    patched = np.zeros((grid.height, grid.width), dtype=bool)
+    patched[:, grid.width // 2 :] = True
+    for stream in ("target", "reference:0"):
+        assert maps.rank_layers("darker", mask, stream=stream) == maps.rank_layers("darker", patched, stream=stream)
+        assert misfits(maps, {stream: picture}) == []
+        assert len(misfits(maps, {stream: picture.resize((250, 1000))})) == 1
+    with pytest.raises(MapsError, match="another shape"):
+        maps.rank_layers("darker", mask.T)
+
+
+def test_patches_may_be_numbers_of_numpy() -> None:
+    layout = TokenLayout(2, (Stream("target", 2, 2), Stream("reference:0", 2, 2)))
+    spec = RecordSpec(patches=tuple(map(tuple, np.argwhere(np.eye(2, dtype=bool)))))
+    chosen = chosen_patches(spec, layout)
+    assert json.dumps(chosen) == "[[0, 0], [1, 1]]"

@@ -213,7 +213,7 @@ BAD_FIELDS = [
     ("weight_range: 1", "list of 2"), ("weight_range: [0, .nan]", "-2 to 2"), ("weight_range: [0.1, 0.2]", "outside"),
     ("alpha: 0", "0.001"), ("alpha: -4", "0.001"), ("alpha: inf", "0.001"), ("alpha: {a: 1}", "0.001"),
     ("steps: 2.5", "whole"), ("steps: 0", "1 to 100"), ("steps: 101", "1 to 100"), (f"steps: {'9' * 5000}", "1 to 100"),
-    ("guidance: -1", "0 to 20"), ("guidance: nan", "0 to 20"), ("shift: 0", "0.01"),
+    ("guidance: -1", "0 to 20"), ("guidance: nan", "0 to 20"), ("shift: 0", "0.1"),
     ("instructions: one", "list"), ("instructions: []", "list"), ("instructions: [[a]]", "characters"),
     ("instructions: ['']", "characters"),
     ("sha256: abc", "64"), (f"sha256: {'G' * 64}", "64"), (f"sha256: {'a' * 65}", "64"),

@@ -8,9 +8,10 @@ import torch
 from PIL import Image
 
 from mmdit import images
-from mmdit.attention.spec import RecordSpec
+from mmdit.attention.spec import RecordError, RecordSpec
 from mmdit.catalog import CATALOG
 from mmdit.editor import EditRequest
+from mmdit.families.strength import Strength
 from mmdit.load import load_editor
 from mmdit.model.lexicon import LEXICON_FILE, Lexicon
 from mmdit.model.several import in_order, parts
@@ -141,3 +142,33 @@ def test_the_edits_are_those_that_one_would_make_one_by_one() -> None:
     assert -10 * torch.log10(error) > 32
     literal = editor.edit(EditRequest([picture], "make it sepia and invert it", seed=1, literally=True))
     assert not any("Made as" in note for note in literal.notes)
+
+
+def test_what_is_mixed_in_is_mixed_in_once(gravel: Image.Image) -> None:
+    """The difference that it makes is about the one it makes beside a single edit, and not twice that."""
+    editor = load_editor("mini", device="cpu")
+
+    def warmth(instruction: str, others: tuple[tuple[str, float], ...]) -> float:
+        strength = Strength("keep it as it is", 1.0, others)
+        made = editor.edit(EditRequest([gravel], instruction, seed=1, strength=strength)).image
+        red, _, blue = np.asarray(made, dtype=float).mean(axis=(0, 1))
+        return red - blue
+
+    warmer = (("make it warmer", 1.0),)
+    alone = warmth("make it darker", warmer) - warmth("make it darker", ())
+    of_two = warmth("make it darker and blur it", warmer) - warmth("make it darker and blur it", ())
+    assert alone > 10 and abs(of_two - alone) < 0.2 * alone
+
+
+def test_words_are_recorded_where_they_are_asked_for(gravel: Image.Image) -> None:
+    editor, instruction = load_editor("mini", device="cpu"), "make it black and white and make the apple red"
+    result = editor.edit(EditRequest([gravel], instruction, seed=1, record=RecordSpec(words=("apple",))))
+    assert result.maps.words == ("apple",)
+    assert result.notes[-1] == "The maps are those of “make the apple red”."
+    later = editor.edit(EditRequest([gravel], instruction, seed=1, record=RecordSpec(words=("white",))))
+    assert later.maps.words == ("white",)
+    assert later.image.tobytes() == result.image.tobytes() == editor.edit(
+        EditRequest([gravel], instruction, seed=1)
+    ).image.tobytes()  # fmt: skip
+    with pytest.raises(RecordError, match="'kitty' is none that the model reads"):
+        editor.edit(EditRequest([gravel], instruction, seed=1, record=RecordSpec(words=("kitty",))))

@@ -221,6 +221,17 @@ def test_a_second_picture_stands_to_the_right_of_the_first(name: str) -> None:
     assert not same(alone.image, output.image)
 
 
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+def test_the_instruction_is_read_beside_two_large_pictures(version: str) -> None:
+    """One picture of this size takes 324 of the 640 slots, and both stand before the text."""
+    pipeline = version_1_0().pipeline if version == "1.0" else family("step1x_edit").pipeline
+    pictures = [picture(640, 640), picture(640, 640, 1)]
+    told, other = (pipeline.encode_prompt(text, pictures) for text in (PROMPT, "make it night"))
+    kept = told.reading.tokens[told.reading.dropped :][: told.prompt_embeds.shape[1]]
+    assert max(token.characters[1] for token in kept) == len(PROMPT)
+    assert not torch.equal(told.prompt_embeds[:, -12:], other.prompt_embeds[:, -12:])
+
+
 def test_three_pictures_are_too_many() -> None:
     with pytest.raises(ValueError, match="3 pictures were given; Step1XEditPipeline edits at most 2"):
         family("step1x_edit").edit(edit_call(*[picture(64, 64, seed) for seed in range(3)]))

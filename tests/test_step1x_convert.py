@@ -24,7 +24,7 @@ from torch import Tensor
 from mmdit.cli import main
 from mmdit.editor import EditRequest
 from mmdit.families.step1x_edit import convert
-from mmdit.families.step1x_edit.convert_lora import LORA_FILE
+from mmdit.families.step1x_edit.convert_lora import LORA_FILE, convert_lora
 from mmdit.families.step1x_edit.original_names import configuration, originals, pieces
 from mmdit.families.step1x_edit.transformer import Step1XEditTransformer2DModel
 from mmdit.load import load_editor
@@ -485,6 +485,36 @@ def test_a_lora_becomes_one_of_diffusers_layout(
             key = f"transformer.{module}"
             added = found[f"{key}.alpha"] / 4 * found[f"{key}.lora_B.weight"] @ found[f"{key}.lora_A.weight"]
         torch.testing.assert_close(before[name] + added, after[name])
+
+
+@pytest.mark.parametrize("where", ["beside", "pattern", "rank-stabilised"])
+def test_a_converted_lora_adds_what_it_did(original: Path, tmp_path: Path, where: str) -> None:
+    """Wherever alpha is said, and by whatever names."""
+    convert.convert_checkpoint(original, tmp_path / "model")
+    modules = linear_shapes_of(loaded(tmp_path / "model"))
+    held = {key: value for key, value in kohya().items() if not key.endswith(".alpha")}
+    fused = "lora_unet_double_blocks_0_img_attn_qkv"
+    said = {"beside": {"lora_alpha": 8}, "pattern": {"lora_alpha": 2, "alpha_pattern": {fused: 8}},
+            "rank-stabilised": {"lora_alpha": 8, "use_rslora": True}}[where]  # fmt: skip
+    (tmp_path / "trained").mkdir()
+    file = tmp_path / "trained/adapter_model.safetensors"
+    (tmp_path / "trained/adapter_config.json").write_text(json.dumps(said))
+    save_file(held, file, metadata={"ss_network_alpha": "1"})
+    convert_lora(file, tmp_path / "out", modules)
+
+    def added(path: Path) -> dict[str, torch.Tensor]:
+        tensors = load_file(path)
+        return {
+            of.module: of.scale * tensors[of.up][slice(*(of.rows or (None,)))] @ tensors[of.down]
+            for of in inspect(path, modules, "model").targets
+        }
+
+    before, after = added(file), added(tmp_path / "out" / LORA_FILE)
+    scales = {target.scale for target in inspect(file, modules, "model").targets}
+    assert scales == {"beside": {2.0}, "pattern": {0.5, 2.0}, "rank-stabilised": {4.0}}[where]
+    assert before.keys() == after.keys()
+    for module, values in before.items():
+        torch.testing.assert_close(after[module], values)
 
 
 def test_a_lora_of_dotted_names_is_no_checkpoint(

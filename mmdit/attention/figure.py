@@ -83,9 +83,10 @@ def misfits(maps: AttentionMaps, pictures: dict[str, Image.Image]) -> list[str]:
     """
     sentences = []
     for stream, picture in pictures.items():
-        width, height = _size(maps, stream) or (maps.grid(stream).width, maps.grid(stream).height)
-        small, large = sorted([(height, width), (picture.height, picture.width)])
-        if not is_alike(large, small):
+        grid, shape = maps.grid(stream), maps.picture_shape(stream)
+        shapes = [shape or (grid.height, grid.width), *([] if stream == "target" else [(grid.height, grid.width)])]
+        if not any(is_alike(*sorted([of, (picture.height, picture.width)], reverse=True)) for of in shapes):
+            height, width = shapes[0]
             sentences.append(
                 f"the picture for {stream} is {picture.width}×{picture.height} and has another shape than its maps, "
                 f"which are of {width}×{height}; give the picture that was recorded"
@@ -131,11 +132,6 @@ def _short(maps: AttentionMaps, layers: tuple[str | int, ...] | None) -> str:
 
 def _tile(maps: AttentionMaps, stream: str, heatmap: np.ndarray, pictures: dict[str, Image.Image]) -> Tile:
     grid = maps.grid(stream)
-    size = _size(maps, stream) or (grid.width * PATCH_PIXELS, grid.height * PATCH_PIXELS)
+    shape = maps.picture_shape() if stream == "target" else None
+    size = shape[::-1] if shape else (grid.width * PATCH_PIXELS, grid.height * PATCH_PIXELS)
     return Tile(stream, heatmap, pictures.get(stream), size)
-
-
-def _size(maps: AttentionMaps, stream: str) -> tuple[int, int] | None:
-    """(width, height) of a stream's picture; None where it was not kept."""
-    size = maps.metadata.get("size") if stream == "target" else None
-    return tuple(size) if size else None

@@ -196,11 +196,17 @@ class AttentionMaps:
             raise MapsError("a mask ranks the layers of one word; say which")
         maps = self.select(direction, stream, words=word).mean(axis=(0, 2, 3))
         try:
-            marked = on_grid(mask, *maps.shape[1:])
+            marked = on_grid(mask, *maps.shape[1:], picture=self.picture_shape(stream))
         except ValueError as error:
             raise MapsError(str(error)) from error
         values = np.array([iou(layer, marked) for layer in maps])
         return [(self.layers[i], float(values[i])) for i in np.argsort(-values, kind="stable")]
+
+    def picture_shape(self, stream: str = "target") -> tuple[int, int] | None:
+        """(height, width) of the picture that a stream's maps lie over, which the model may have squeezed; None where
+        it is not known."""
+        size = self.metadata.get("size") if stream in ("target", "reference:0") else None
+        return (size[1], size[0]) if size else None
 
     def best_layers(self, direction: str = "image_to_text", stream: str = "target") -> tuple[str, ...]:
         """The default view's layers, in the model's order: the recorded ones of those known to tell, or else the third

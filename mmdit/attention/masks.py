@@ -9,18 +9,23 @@ from PIL import Image
 HALF = 0.5 - 1e-9  # of a patch; what rounding takes from a half is given back
 
 
-def on_grid(mask: Image.Image | np.ndarray, height: int, width: int) -> np.ndarray:
+def on_grid(
+    mask: Image.Image | np.ndarray, height: int, width: int, picture: tuple[int, int] | None = None
+) -> np.ndarray:
     """Boolean, (height, width): a patch counts where at least half of it is marked.
 
     Args:
         mask: marked where it is true, or brighter than half of its brightest pixel; what is transparent is not marked.
-            An array is (row, column), of booleans or of numbers from 0 up. Either has about the shape of the grid.
+            An array is (row, column), of booleans or of numbers from 0 up. Either has about the shape of the grid or
+            of the picture.
+        picture: (height, width) of what the grid lies over, which may have been squeezed.
 
     Raises:
         ValueError: no mask, or one of another shape.
     """
     marked = _marked(mask)
-    if not is_alike(marked.shape, (height, width)):
+    of_picture = picture is not None and is_alike(*sorted([marked.shape, picture], reverse=True))
+    if not of_picture and not is_alike(marked.shape, (height, width)):
         raise ValueError(
             f"the mask is (row, column) {marked.shape} and the maps are {(height, width)}, another shape; "
             "give a mask of the picture that they belong to"

@@ -108,7 +108,7 @@ def chosen_words(spec: RecordSpec, tokens: EditTokens) -> tuple[tuple[str, tuple
     _check_choice("words", spec.words)
     unknown = [] if spec.words == "all" else [word for word in spec.words if word not in names]
     if unknown:
-        raise RecordError(f"the word {unknown[0]!r} is not in the instruction; its words are {', '.join(names)}")
+        raise RecordError(f"the word {unknown[0]!r} is none that the model reads; it reads {', '.join(names)}")
     if not named:
         raise RecordError("the instruction has no word that the model reads; nothing can be recorded")
     for name, slots in named:
@@ -152,7 +152,7 @@ def chosen_patches(spec: RecordSpec, layout: TokenLayout) -> tuple[tuple[int, in
             raise RecordError(
                 f"patch ({row}, {column}) is outside the target's {target.height} rows and {target.width} columns"
             )
-    return tuple(spec.patches)
+    return tuple((int(row), int(column)) for row, column in spec.patches)
 
 
 def chosen_pass(spec: RecordSpec, tokens: EditTokens) -> Pass:
@@ -191,7 +191,7 @@ def check_budget(spec: RecordSpec, shapes: dict[tuple[str, str], tuple[int, ...]
         raise RecordError(
             f"the recording would take {needed / 2**20:.1f} MiB ({steps} steps × {layers} layers × {heads} heads × "
             f"{few}) but the budget is {spec.budget / 2**20:.1f} MiB; keep fewer of them, use 'mean' for "
-            "steps or heads, or raise budget"
+            "steps or heads, raise budget, or edit without a record"
         )
 
 

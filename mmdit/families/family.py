@@ -155,6 +155,8 @@ def check_call(call: EditCall, traits: Traits, name: str) -> None:
         raise ValueError(f"{len(call.pictures)} pictures were given; {name} edits {most}")
     if call.negative and not traits.takes_negative:
         raise ValueError(f"{name} takes no negative instruction; leave {call.negative!r} out")
+    if call.true_guidance != 1 and traits.true_guidance is None:
+        raise ValueError(f"true guidance is {call.true_guidance:g} but {name} has none; leave it out, or give guidance")
     if call.denoise != 1 and traits.denoise is None:
         raise ValueError(f"denoise is {call.denoise:g} but {name} edits from pure noise; leave it at 1")
     if call.shift is not None and not traits.takes_shift:

@@ -24,6 +24,7 @@ from mmdit.families.mini_sampling import LastStep, sampled
 from mmdit.families.mini_strength import Weighed, mixed, times
 from mmdit.families.mini_told import told_of
 from mmdit.families.strength import EDITS, TextTokens, interpolate
+from mmdit.families.words import WORD
 from mmdit.model import checkpoint
 from mmdit.model.drawing import Drawing
 from mmdit.model.edit_field import EditField, carry
@@ -91,7 +92,8 @@ class MiniEditor:
     def edit(self, call: EditCall, on_step: OnStep | None = None) -> FamilyOutput:
         """See `Family.edit`. Raises ValueError: more than two pictures, or an instruction without a word.
 
-        An instruction that asks for several edits is followed one by one; the maps are those of the first.
+        An instruction that asks for several edits is followed one by one; the maps are those of the first, or of the
+        first that has the words to be recorded.
         """
         check_call(call, self.traits, "the embedded editor")
         whole = call.literally or (call.strength is not None and not _mixes(call))
@@ -106,10 +108,13 @@ class MiniEditor:
         ordered = in_order(list(zip(requests, kinds, strict=True)))
         asked = ", then ".join(f"“{request}”" for request, _ in ordered)
         told, maps, image = Told((f"Made as {len(ordered)} edits: {asked}.",)), None, call.pictures[0]
+        recorded = _with_words([request for request, _ in ordered], call.record)
         untoned = None  # what later objects are looked for in
         for number, (request, kind) in enumerate(ordered):
-            pictures, record = (image, *call.pictures[1:]), None if number else call.record
+            pictures, record = (image, *call.pictures[1:]), call.record if number == recorded else None
             one = replace(call, pictures=pictures, instruction=request, record=record)
+            if number and call.strength is not None:  # what is mixed in is mixed in once
+                one = replace(one, strength=replace(call.strength, others=()))
             seen = untoned if kind == "recolour" else None
             output = self._one(one, _part(on_step, number, len(ordered)), seen)
             if kind in OF_TONE:
@@ -119,7 +124,7 @@ class MiniEditor:
             image, maps = output.image, maps or output.maps
             told += output.told.of(request)
         if maps is not None:
-            told += Told((f"The maps are those of “{ordered[0][0]}”.",))
+            told += Told((f"The maps are those of “{ordered[recorded][0]}”.",))
         return FamilyOutput(image, told, maps)
 
     def _one(self, call: EditCall, on_step: OnStep | None, seen: Image.Image | None = None) -> FamilyOutput:
@@ -279,6 +284,13 @@ class MiniEditor:
 def working_size(height: int, width: int) -> tuple[int, int]:
     """The trained size whose shape is nearest to the picture's."""
     return min(WORKING_SIZES, key=lambda size: abs(math.log(size[0] / size[1]) - math.log(height / width)))
+
+
+def _with_words(requests: Sequence[str], record: RecordSpec | None) -> int:
+    """The place of the first request that has all words to be recorded; the first of all when none has."""
+    wanted = set[str]() if record is None or record.words == "all" else {word.split("#")[0] for word in record.words}
+    has_all = (number for number, request in enumerate(requests) if wanted <= set(WORD.findall(request)))
+    return next(has_all, 0)
 
 
 def _mixes(call: EditCall) -> bool:

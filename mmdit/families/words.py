@@ -15,23 +15,26 @@ WORD = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+(?:['’\-][^\W{_UNSPACED}]+
 
 
 def words_with_slots(instruction: str, offsets: Sequence[tuple[int, int]], first_slot: int = 0) -> Words:
-    """The words that have a token, in order, each with its slots.
+    """The words that have a token, in order, each with its slots; those that share a token count as one.
 
     Args:
         offsets: per token, the characters [start, end) of the instruction that it comes from; start = end for a
             token that is none of it.
         first_slot: the slot of the first of these tokens.
     """
-    found = []
+    found = list[tuple[int, int, list[int]]]()  # first character, the one after the last, slots
     for word in WORD.finditer(instruction):
-        slots = tuple(
+        slots = [
             first_slot + place
             for place, (start, end) in enumerate(offsets)
             if start < end and start < word.end() and end > word.start()
-        )
-        if slots:
-            found.append((word.group(), slots))
-    return tuple(found)
+        ]
+        if slots and found and slots[0] in found[-1][2]:
+            first, _, before = found.pop()
+            found.append((first, word.end(), sorted({*before, *slots})))
+        elif slots:
+            found.append((word.start(), word.end(), slots))
+    return tuple((instruction[first:past], tuple(slots)) for first, past, slots in found)
 
 
 def unread_words(instruction: str, read: int) -> tuple[str, ...]:

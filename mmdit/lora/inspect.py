@@ -25,9 +25,11 @@ NO_MODEL = "no model"
 """What a file is held against when it looks like nothing that is known."""
 SHOWN = 3  # names in a sentence; of more, their number
 _BLOCK = re.compile(r"(\w*?blocks)[._](\d+)[._]")
-_ALPHA_HINTS = ("ss_network_alpha", "network_alpha", "lora_alpha")
+_ALPHA_HINTS = ("network_alpha", "lora_alpha")  # not ss_network_alpha: where it stands alone, weights are scaled by it
 _FLOATING = {"F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2"}
 _ADAPTER_METADATA = "lora_adapter_metadata"  # where diffusers keeps peft's configuration
+ALPHA_METADATA = ("ss_network_alpha", *_ALPHA_HINTS, _ADAPTER_METADATA)
+"""Keys of the metadata that may hold alpha."""
 _PEFT_FILES = ("adapter_model.safetensors", "adapter_config.json")  # peft keeps it in a file of its own
 
 

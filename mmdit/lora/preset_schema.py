@@ -295,7 +295,7 @@ FIELDS: Mapping[str, Field] = {
     "trigger": Field(_text(200)),
     "steps": Field(_whole(1, 100)),
     "guidance": Field(_number(0, 20)),
-    "shift": Field(_number(0.01, 100)),
+    "shift": Field(_number(0.1, 100)),
     "licence": Field(_text(200)),
     "homepage": Field(
         _matching(r"https://[\w.~:/?#@!$&()*+,;=%-]{3,500}", "write an address that begins with https://")

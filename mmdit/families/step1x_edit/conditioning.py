@@ -78,6 +78,17 @@ VERSIONS: dict[str, Version] = {
 }
 
 
+WORDS = 128
+"""Slots that are kept from pictures, for the instruction and what the chat has around it."""
+
+
+def vision_pixels(version: Version, pictures: int) -> tuple[int, int]:
+    """Fewest and most pixels of each of several pictures: together they leave `WORDS` of the slots."""
+    fewest, most = version.vision_pixels
+    most = min(most, (version.slots - WORDS) // pictures * VISION_SIDE**2)
+    return min(fewest, most), most
+
+
 @dataclass(frozen=True)
 class Token:
     """

@@ -7,14 +7,16 @@ none. Knows no command line.
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from mmdit.families.step1x_edit.convert import some, whole_folder
 from mmdit.lora.fit import fit
-from mmdit.lora.formats import Pair, read_keys, split_keys
+from mmdit.lora.formats import read_keys, split_keys
 from mmdit.lora.header import LoraHeader, read_header
+from mmdit.lora.inspect import ALPHA_METADATA, inspect
 
 LORA_FILE = "pytorch_lora_weights.safetensors"
 
@@ -25,7 +27,7 @@ def is_lora(file: Path) -> bool:
 
 
 def convert_lora(file: Path, out: Path, modules: Mapping[str, tuple[int, int]]) -> list[str]:
-    """A LoRA in diffusers layout, from any layout that `mmdit.lora.formats` reads.
+    """A LoRA in diffusers layout, from any layout that `mmdit.lora.formats` reads; it adds the same to each module.
 
     Args:
         modules: Linear of the model → (out, in).
@@ -38,22 +40,24 @@ def convert_lora(file: Path, out: Path, modules: Mapping[str, tuple[int, int]]) 
             room.
     """
     header = read_header(file)
-    pairs = _checked(header, modules)
+    _check(header, modules)
+    targets = inspect(file, modules, "Step1X-Edit").targets
     with whole_folder(out, 2 * header.bytes) as partial, safe_open(file, "pt") as opened:
         tensors: dict[str, Tensor] = {}
-        for pair in pairs:
-            up = opened.get_tensor(pair.up)
-            name = f"transformer.{pair.module}"
-            tensors[f"{name}.lora_A.weight"] = opened.get_tensor(pair.down).clone()
-            tensors[f"{name}.lora_B.weight"] = (up if pair.rows is None else up[slice(*pair.rows)]).clone()
-            if pair.alpha is not None:
-                tensors[f"{name}.alpha"] = opened.get_tensor(pair.alpha).clone()
-        save_file(tensors, partial / LORA_FILE, metadata=header.metadata)
-    return [f"{len(pairs)} modules, written to {str(out / LORA_FILE)!r}"]
+        for target in targets:
+            up = opened.get_tensor(target.up)
+            name = f"transformer.{target.module}"
+            tensors[f"{name}.lora_A.weight"] = opened.get_tensor(target.down).clone()
+            tensors[f"{name}.lora_B.weight"] = (up if target.rows is None else up[slice(*target.rows)]).clone()
+            if target.scale != 1:  # which is what a file without alpha means
+                tensors[f"{name}.alpha"] = torch.tensor(target.scale * target.rank)
+        about = {key: value for key, value in header.metadata.items() if key not in ALPHA_METADATA}
+        save_file(tensors, partial / LORA_FILE, metadata=about)
+    return [f"{len(targets)} modules, written to {str(out / LORA_FILE)!r}"]
 
 
-def _checked(header: LoraHeader, modules: Mapping[str, tuple[int, int]]) -> tuple[Pair, ...]:
-    """The pairs, all of which fit."""
+def _check(header: LoraHeader, modules: Mapping[str, tuple[int, int]]) -> None:
+    """Raises ValueError unless all pairs fit."""
     held = fit(read_keys(header.shapes, modules), header.shapes, modules)
     strange = held.unknown | held.mismatched | dict.fromkeys(held.incomplete, "half a pair")
     if strange or not held.matched:
@@ -62,4 +66,3 @@ def _checked(header: LoraHeader, modules: Mapping[str, tuple[int, int]]) -> tupl
             f"{str(header.path)!r} has what the model has no place for: {what}; name the model that it was made for "
             "with --model, for nothing is left out"
         )
-    return held.matched

@@ -25,7 +25,7 @@ from PIL import Image
 from torch import Tensor
 from transformers import AutoProcessor, Qwen2_5_VLForConditionalGeneration
 
-from mmdit.families.step1x_edit.conditioning import IMAGE, VERSIONS, Reading, Version, read, text_ids
+from mmdit.families.step1x_edit.conditioning import IMAGE, VERSIONS, Reading, Version, read, text_ids, vision_pixels
 from mmdit.families.step1x_edit.transformer import Step1XEditTransformer2DModel
 from mmdit.families.vision_chat import chat_positions, vision_grids
 
@@ -114,7 +114,7 @@ class Step1XEditPipeline(DiffusionPipeline):
     def encode_prompt(self, prompt: str, pictures: Sequence[Image.Image]) -> Conditioning:
         """What the vision-language model says of an instruction beside pictures at their working sizes."""
         version, device, model = self.version, self._execution_device, self.text_encoder
-        fewest, most = version.vision_pixels
+        fewest, most = vision_pixels(version, len(pictures))
         seen = self.processor.image_processor(
             images=list(pictures), size={"shortest_edge": fewest, "longest_edge": most}, return_tensors="pt"
         )
