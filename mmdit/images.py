@@ -7,6 +7,7 @@ sRGB.
 import io
 import json
 import os
+import threading
 import warnings
 from pathlib import Path
 from typing import Any
@@ -161,7 +162,7 @@ def save_png(image: Image.Image, file: str | Path, settings: dict[str, Any]) -> 
     file = Path(file)
     info = PngImagePlugin.PngInfo()
     info.add_itxt(SETTINGS_KEY, json.dumps(settings, ensure_ascii=False))
-    partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
+    partial = file.with_name(f".{file.name}.{os.getpid()}-{threading.get_ident()}.partial")
     try:
         image.save(partial, format="PNG", pnginfo=info)
         partial.replace(file)

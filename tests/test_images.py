@@ -3,6 +3,7 @@
 import io
 import random
 import struct
+import threading
 import zlib
 from pathlib import Path
 
@@ -307,3 +308,22 @@ def test_a_save_that_fails_leaves_nothing_behind(photograph: Image.Image, tmp_pa
         save_png(photograph, tmp_path / "out.png", {"seed": object()})
     assert sorted(file.name for file in tmp_path.rglob("*")) == ["file", "folder.png"]
     assert (tmp_path / "file").read_text() == "kept"
+
+
+def test_one_file_saved_from_many_threads_at_once_is_whole(tmp_path: Path) -> None:
+    picture, errors = Image.effect_noise((200, 200), 40), list[Exception]()
+
+    def save() -> None:
+        try:
+            for _ in range(10):
+                save_png(picture, tmp_path / "one.png", {"seed": 1})
+        except OSError as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=save) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == [] and list(tmp_path.iterdir()) == [tmp_path / "one.png"]
+    assert Image.open(tmp_path / "one.png").tobytes() == picture.tobytes()

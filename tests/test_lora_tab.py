@@ -2,11 +2,8 @@
 
 import hashlib
 import json
-import os
 import re
 import shutil
-import socket
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -24,8 +21,10 @@ from test_page import (
     PATIENCE,
     REPOSITORY,
     Studio,
+    free_port,
     open_options,
     open_page,
+    running,
     upload,
     wait_for_instruction,
     wait_for_news,
@@ -364,21 +363,10 @@ class LoraStudio(Studio):
 
 @pytest.fixture(scope="module")
 def lora_studio(presets_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoraStudio]:
-    outputs = tmp_path_factory.mktemp("studio") / "outputs"
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    process = subprocess.Popen(
-        [sys.executable, "-c", SERVE, str(port), str(outputs), str(presets_folder)], cwd=REPOSITORY, text=True,
-        env=os.environ | {"GRADIO_ANALYTICS_ENABLED": "False"}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    )  # fmt: skip
-    try:
-        first_line = process.stdout.readline()
-        assert f"http://127.0.0.1:{port}" in first_line, first_line + process.stdout.read()
-        yield LoraStudio(f"http://127.0.0.1:{port}/", outputs, presets=presets_folder)
-        assert process.poll() is None, "the studio has ended by itself"
-    finally:
-        process.terminate()
-        process.wait(PATIENCE)
+    outputs, port = tmp_path_factory.mktemp("studio") / "outputs", free_port()
+    command = [sys.executable, "-c", SERVE, str(port), str(outputs), str(presets_folder)]
+    with running(command, port, outputs) as studio:
+        yield LoraStudio(studio.address, outputs, presets=presets_folder)
 
 
 @pytest.fixture

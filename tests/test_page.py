@@ -44,14 +44,25 @@ class Studio:
         return sorted(file for file in self.outputs.glob("*.png") if ".source." not in file.name)
 
 
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return free.getsockname()[1]
+
+
 @contextmanager
 def running_studio(outputs: Path, *arguments: str, folder: Path = REPOSITORY) -> Iterator[Studio]:
-    """A process of its own, of the program in a folder, on a free port. What it says goes to a file, which never fills
-    up as a pipe does that nobody reads."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    address, said = f"http://127.0.0.1:{port}/", outputs.with_name(f"{outputs.name}.log")
+    """A process of its own, of the program in a folder, on a free port."""
+    port = free_port()
     command = [sys.executable, "app.py", "--port", str(port), "--outputs", str(outputs), "--device", "cpu", *arguments]
+    with running(command, port, outputs, folder) as studio:
+        yield studio
+
+
+@contextmanager
+def running(command: list[str], port: int, outputs: Path, folder: Path = REPOSITORY) -> Iterator[Studio]:
+    """A process that serves the page, once it says where. What it says goes to a file, which never fills up as a pipe
+    does that nobody reads, and may be anything else before that."""
+    address, said = f"http://127.0.0.1:{port}/", outputs.with_name(f"{outputs.name}.log")
     with said.open("w") as log:
         process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=subprocess.STDOUT)
     try:
@@ -651,3 +662,14 @@ def test_what_a_result_has_without_a_field_here_is_named(page, studio: Studio, p
     finally:
         for file in studio.outputs.glob(f"{name}*"):
             file.unlink()
+
+
+def test_a_page_opens_although_the_newest_result_is_gone(page, studio: Studio, photograph_file: Path) -> None:
+    result = make_one(page, studio, photograph_file, "make it darker")
+    wait_for_news(page, "Done")
+    for file in studio.outputs.glob(f"{result.stem}*"):
+        file.unlink()
+    page.reload()
+    settle(page)
+    wait_for_news(page, "Ready")
+    make_one(page, studio, photograph_file, "make it brighter")

@@ -6,12 +6,14 @@ from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
 from mmdit import EditError, EditRequest, EditResult, StepProgress
 from mmdit.editor import Editor
 from mmdit.images import read_settings
 from mmdit.runtime import jobs as jobs_module
+from mmdit.runtime.failures import free_memory
 from mmdit.runtime.history import History
 from mmdit.runtime.job import Job, JobState
 from mmdit.runtime.jobs import CAPACITY, Jobs, QueueFullError
@@ -26,6 +28,7 @@ class Gate:
     def __init__(self, editor: Editor) -> None:
         self.editor = editor
         self.entry, self.memory, self.plan = editor.entry, editor.memory, editor.plan
+        self.usable = True
         self.reached = threading.Semaphore(0)
         self.go_on = threading.Semaphore(0)
 
@@ -358,3 +361,81 @@ def test_an_edit_that_fails_ends_its_series_and_not_the_next_job(jobs: Jobs, pic
     assert "instruction is empty" in job.snapshot.error
     assert len(job.snapshot.entries) == 1
     finished(jobs.submit(request(picture)), JobState.DONE)
+
+
+def test_edits_that_wait_are_made_by_another_worker_when_one_ends(
+    gated_jobs: Jobs, gate: Gate, picture: Image.Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def end_once() -> None:
+        monkeypatch.undo()
+        raise SystemExit
+
+    first = gated_jobs.submit(request(picture, steps=1))
+    assert gate.reached.acquire(timeout=PATIENCE)
+    failing, waiting = gated_jobs.submit(request(picture, instruction=" ")), gated_jobs.submit(request(picture))
+    monkeypatch.setattr(jobs_module, "free_memory", end_once)
+    gate.go_on.release(1000)
+    finished(first, JobState.DONE)
+    finished(failing, JobState.FAILED)
+    finished(waiting, JobState.DONE)
+    finished(gated_jobs.submit(request(picture)), JobState.DONE)
+
+
+def test_memory_that_can_not_be_freed_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fault() -> None:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "empty_cache", fault)
+    free_memory()
+
+
+def test_a_series_that_is_cancelled_while_a_result_is_saved_begins_no_other_edit(
+    jobs: Jobs, picture: Image.Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save, edit, begun = History.save, Editor.edit, list[int]()
+
+    def cancelling(self: History, *arguments: object) -> object:
+        job.cancel()
+        return save(self, *arguments)
+
+    def counted(self: Editor, asked: EditRequest, *arguments: object) -> EditResult:
+        begun.append(asked.seed)
+        return edit(self, asked, *arguments)
+
+    monkeypatch.setattr(History, "save", cancelling)
+    monkeypatch.setattr(Editor, "edit", counted)
+    assert jobs.wait_until_loaded(PATIENCE) == ""
+    ready = threading.Event()
+    monkeypatch.setattr(Job, "begin", lambda self, begin=Job.begin: (ready.wait(PATIENCE), begin(self))[1])
+    job = jobs.submit_series([request(picture, seed=seed) for seed in (1, 2)])
+    ready.set()
+    finished(job, JobState.CANCELLED)
+    assert begun == [1] and len(job.snapshot.entries) == 1
+
+
+def test_an_edit_is_for_the_model_that_it_was_written_for(jobs: Jobs, picture: Image.Image) -> None:
+    assert jobs.wait_until_loaded(PATIENCE) == ""
+    number = jobs.model.number
+    finished(jobs.submit(request(picture), number), JobState.DONE)
+    jobs.use(ModelChoice("another"))
+    assert jobs.wait_until_settled(PATIENCE).name == "another"
+    with pytest.raises(QueueFullError, match="the model has changed to another meanwhile"):
+        jobs.submit(request(picture), number)
+    finished(jobs.submit(request(picture), jobs.model.number), JobState.DONE)
+
+
+def test_closing_does_not_wait_for_a_download(history: History, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs_module, "CLOSING_SECONDS", 0.2)
+    begun, go_on = threading.Event(), threading.Event()
+
+    def download(*_: object) -> None:
+        begun.set()
+        go_on.wait(PATIENCE)
+        raise ValueError("stopped")
+
+    jobs = Jobs(lambda _: pytest.fail("loaded"), history, fetch=download)
+    assert begun.wait(PATIENCE)
+    jobs.close()
+    assert not go_on.is_set()
+    go_on.set()

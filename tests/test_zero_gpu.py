@@ -91,6 +91,18 @@ def test_cancelling_gives_the_gpu_back(borrowing: BorrowingEditor, lender: Lende
     assert (seen, lender.back) == ([1], 1)
 
 
+@pytest.mark.parametrize("ending", [SystemExit, KeyboardInterrupt, GeneratorExit])
+def test_what_ends_the_lent_thread_is_told(
+    borrowing: BorrowingEditor, photograph: Image.Image, ending: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def end(*_: Any) -> None:
+        raise ending
+
+    monkeypatch.setattr(Editor, "edit", end)
+    with pytest.raises(RuntimeError, match=f"ended from outside .{ending.__name__}.; send it again"):
+        borrowing.edit(EditRequest([photograph], "make it darker"))
+
+
 def test_a_gpu_is_asked_for_by_what_the_edit_takes(borrowing: BorrowingEditor, photograph: Image.Image) -> None:
     request = EditRequest([photograph], "make it darker")
     assert borrowing.seconds(request) == AROUND + 1

@@ -14,6 +14,7 @@ import os
 import re
 import struct
 import tempfile
+import threading
 import warnings
 import zipfile
 import zlib
@@ -65,7 +66,7 @@ def export_bundle(entry: Entry, file: str | Path) -> None:
         "files": hashes | {SETTINGS: hashlib.sha256(settings).hexdigest()},
         "loras": _lora_hashes(entry.settings),
     }
-    partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
+    partial = file.with_name(f".{file.name}.{os.getpid()}-{threading.get_ident()}.partial")
     try:
         with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as bundle:  # PNG and .npz are compressed already
             bundle.writestr(MANIFEST, _json(manifest))

@@ -23,8 +23,11 @@ def sentence(error: BaseException) -> str:
 
 
 def free_memory() -> None:
-    """Give back what nothing holds any more; call it where the failure's own frames are gone."""
+    """Give back what nothing holds any more; call it where the failure's own frames are gone. Never raises."""
     gc.collect()
     torch = sys.modules.get("torch")  # nothing to free where it was never needed
-    if torch is not None and torch.cuda.is_available():
-        torch.cuda.empty_cache()
+    try:
+        if torch is not None and torch.cuda.is_available():
+            torch.cuda.empty_cache()
+    except RuntimeError as error:  # as after a fault of the GPU
+        log.error("memory could not be freed", exc_info=error)

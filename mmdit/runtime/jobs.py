@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # at run time PyTorch is loaded by the worker, so that a page
 CAPACITY = 8
 EMBEDDED = ModelChoice("mini")
 REMEMBERED = 64  # finished jobs that can still be looked up
+CLOSING_SECONDS = 10  # for the worker to end in; what it downloads or loads can't be interrupted
 
 
 class QueueFullError(RuntimeError):
@@ -68,7 +69,7 @@ class Jobs:
         self._wish: _Wish | None = None  # the latest, until it is fulfilled
         self._due: _Wish | None = None  # what the worker does as soon as no edit waits for the present model
         self._task: Job | _Wish | None = None  # what the worker is at
-        self._worker = self._start_worker()
+        self._worker: threading.Thread | None = self._start_worker()
         self.use(first)
 
     # ---- the model
@@ -80,13 +81,14 @@ class Jobs:
 
     @property
     def editor(self) -> "Editor | None":
-        """The editor, for questions that need no edit; None while there is none."""
-        return self._slot.editor
+        """The editor, for questions that need no edit; None while there is none that can answer."""
+        editor = self._slot.editor
+        return editor if editor is not None and editor.usable else None
 
     @property
     def ready(self) -> bool:
         """Whether a model is loaded."""
-        return self._slot.editor is not None
+        return self.editor is not None
 
     def wait_until_loaded(self, timeout: float | None = None) -> str:
         """Wait for the first model; returns one sentence when it could not be loaded, or else nothing."""
@@ -126,17 +128,20 @@ class Jobs:
 
     # ---- edits
 
-    def submit(self, request: "EditRequest") -> Job:
+    def submit(self, request: "EditRequest", number: int | None = None) -> Job:
         """Queue one edit; see `submit_series`."""
-        return self.submit_series([request])
+        return self.submit_series([request], number)
 
-    def submit_series(self, requests: "Sequence[EditRequest]") -> Job:
+    def submit_series(self, requests: "Sequence[EditRequest]", number: int | None = None) -> Job:
         """Queue one job of one or more edits of equally many steps, made one after the other.
 
         They are for the model that is in use now, or that is about to be: no other will make them.
 
+        Args:
+            number: of the model that they were written for, see `ModelSnapshot`; None for whichever it is.
+
         Raises:
-            QueueFullError: `CAPACITY` edits wait already, or there is no model.
+            QueueFullError: `CAPACITY` edits wait already, there is no model, or it is another one than ``number``.
         """
         with self._changed:
             if self._closed:
@@ -145,6 +150,8 @@ class Jobs:
             model = self._model_to_come()
             if not model:
                 raise QueueFullError(self.model.error or "no model is loaded; load one first")
+            if number is not None and (self.model.number, self.model.name) != (number, model):
+                raise QueueFullError(f"the model has changed to {model} meanwhile; look at the settings and edit again")
             self._waiting = deque(job for job in self._waiting if not job.snapshot.state.finished)
             if len(self._waiting) >= CAPACITY:
                 raise QueueFullError(f"{CAPACITY} edits are waiting already; let one finish, or cancel one")
@@ -173,14 +180,15 @@ class Jobs:
         return waiting.index(job) if job in waiting else 0
 
     def close(self) -> None:
-        """Cancel everything and end the worker; returns when it has ended."""
+        """Cancel everything and end the worker; returns when it has ended, or after `CLOSING_SECONDS`."""
         with self._changed:
-            self._closed = True
+            self._closed, worker = True, self._worker
             for job in self._known.values():
                 job.cancel()
             self._changed.notify_all()
         self._tried.set()
-        self._worker.join()
+        if worker is not None:
+            worker.join(CLOSING_SECONDS)
 
     def __enter__(self) -> "Jobs":
         return self
@@ -202,7 +210,7 @@ class Jobs:
         return worker
 
     def _ensure_worker(self) -> None:
-        if not self._worker.is_alive():
+        if self._worker is None:
             self._worker = self._start_worker()
 
     def _work(self) -> None:
@@ -215,6 +223,8 @@ class Jobs:
         finally:
             with self._changed:
                 self._abandon()
+                left = (self._waiting or self._due) and not self._closed
+                self._worker = self._start_worker() if left else None
 
     def _abandon(self) -> None:
         """Whatever ended the worker's thread, nobody waits for it forever."""
@@ -293,13 +303,13 @@ class Jobs:
         requests = job.begin()
         if requests and self._make(job, requests):
             free_memory()
-            if not self.editor.usable:
+            if not self._slot.editor.usable:
                 self._slot.renew()
 
     def _tidied(self, request: "EditRequest", result: "EditResult") -> tuple[str, ...]:
         """Note how long an edit took, and make room; sentences for the person. It is made, whatever fails here."""
         try:
-            work = work_of(self.editor, request, self.model.number)
+            work = work_of(self._slot.editor, request, self.model.number)
             editing = result.timings["edit"]
             self.pace.note(work, editing, result.timings["total"] - editing, memory_in_use())
             return self.history.trim()
@@ -318,7 +328,9 @@ class Jobs:
         try:
             notes, warnings = dict[str, None](), dict[str, None]()  # each sentence once
             for request in requests:
-                result = job.context.run(self.editor.edit, request, on_step)
+                if job.cancel_wanted:  # while the result before was saved
+                    raise EditCancelled
+                result = job.context.run(self._slot.editor.edit, request, on_step)
                 entry = self.history.save(result, request.images)
                 job.made(entry)
                 notes |= dict.fromkeys(result.notes)

@@ -83,6 +83,8 @@ class BorrowingEditor:
                 said.put(self._editor.edit(request, on_step))
             except Exception as error:
                 said.put(error)
+            except BaseException as error:  # else whoever waits would wait forever
+                said.put(RuntimeError(f"the edit was ended from outside ({type(error).__name__}); send it again"))
 
         thread = threading.Thread(target=run, name="lent")
         thread.start()

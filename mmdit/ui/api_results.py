@@ -114,12 +114,13 @@ class ResultsApi:
         """
         from mmdit.images import load_image
 
-        entry, editor = self._entry(name), self._jobs.editor
+        entry, number, editor = self._entry(name), self._jobs.model.number, self._jobs.editor
         with sentences():
             if editor is None:
                 raise ValueError("no model is loaded; try again when status tells that one is")
             sources = [load_image(source) for source in entry.sources]
-            done = self._jobs.submit(request_for(editor, entry.settings, sources, self._loras())).wait()
+            request = request_for(editor, entry.settings, sources, self._loras())
+            done = self._jobs.submit(request, number).wait()
             if done.entry is None:
                 raise ValueError(done.error or "the edit was cancelled")
             apart = difference(load_image(done.entry.result), load_image(entry.result))

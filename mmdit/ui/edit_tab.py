@@ -170,7 +170,7 @@ class EditTab:
             return gr.skip()
         try:
             request = self.request(values)
-            job = self.jobs.submit_series(self.fields.series(values, request))
+            job = self.jobs.submit_series(self.fields.series(values, request), values[self.fitted] or None)
         except (ValueError, QueueFullError) as error:
             return self._show(replace(without_job(view, self.jobs), notice=str(error)))
         return self._show(replace(without_job(view, self.jobs), job=job.id))
@@ -330,10 +330,11 @@ class EditTab:
 
     def _show(self, view: View) -> Update:
         """The right column for a view, and the buttons that follow from it."""
+        drawn = moment(view, self.jobs)  # first, so that what moves meanwhile is drawn by the next look
         active = is_active(view, self.jobs)
         return {
             self.view: view,
-            self.drawn: moment(view, self.jobs),
+            self.drawn: drawn,
             **self.result.show(view),
             self.edit: gr.update(interactive=not active),
             self.cancel: gr.update(interactive=active),

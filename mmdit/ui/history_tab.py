@@ -232,7 +232,8 @@ class HistoryTab:
         """Queue the edit that made the result on show."""
         from mmdit.images import load_image
 
-        entry, editor = self.history.find(shown.name), self.jobs.editor
+        number, editor = self.jobs.model.number, self.jobs.editor
+        entry = self.history.find(shown.name)
         settings = shown.dropped.settings if shown.dropped is not None else entry.settings if entry else {}
         try:
             if entry is None and shown.dropped is None:
@@ -240,7 +241,7 @@ class HistoryTab:
             if editor is None:
                 raise ValueError("the editor is still loading; try again in a moment")
             sources = [load_image(source) for source in entry.sources] if entry is not None else []
-            job = self.jobs.submit(request_for(editor, settings, sources, self.shelf.files))
+            job = self.jobs.submit(request_for(editor, settings, sources, self.shelf.files), number)
         except (ValueError, OSError, QueueFullError) as error:
             return self.draw(replace(shown, news=self._told(error), kind="error"))
         return self.draw(replace(shown, second="", choosing=False, job=job.id, of=entry.name, news="", kind="calm"))

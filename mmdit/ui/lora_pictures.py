@@ -4,6 +4,7 @@ In: picture files and pictures. Out: addresses. Knows nothing of what is on them
 """
 
 import hashlib
+import threading
 from pathlib import Path
 
 from PIL import Image, ImageOps
@@ -36,7 +37,7 @@ class Pictures:
     def keep(self, name: str, picture: Image.Image) -> str:
         """The address of a picture that was made here; ``name`` ends in .jpg or .png."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        partial = self._folder / f"partial.{name}"
+        partial = self._folder / f"partial-{threading.get_ident()}.{name}"
         picture.save(partial, quality=88)
         partial.replace(self._folder / name)
         return markup.file_url(self._folder / name)

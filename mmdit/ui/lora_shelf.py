@@ -67,7 +67,7 @@ class LoraShelf:
     @property
     def files(self) -> tuple[Path, ...]:
         """The dropped files that are still here."""
-        return tuple(file for file in self._files.values() if file.is_file())
+        return tuple(file for file in list(self._files.values()) if file.is_file())
 
     @property
     def model(self) -> ModelEntry:
@@ -83,7 +83,7 @@ class LoraShelf:
             raise LoraError("that file was not uploaded; drop it on the page")
         if file.suffix.lower() != ".safetensors":
             raise LoraError(f"“{file.name}” is no .safetensors file; only such files are loaded")
-        known = [key for key, other in self._files.items() if other == file]
+        known = [key for key, other in list(self._files.items()) if other == file]
         key = known[0] if known else f"{FILE}{secrets.token_hex(8)}"
         self._files[key] = file
         return key
@@ -222,7 +222,7 @@ class LoraShelf:
         """The key of the preset of that name, or else of the dropped file of that content."""
         if self.presets.find(name) is not None:
             return f"{PRESET}{name}"
-        reports = {key: self._readable(key) for key in self._files}
+        reports = {key: self._readable(key) for key in list(self._files)}  # others may drop one meanwhile
         return next((key for key, report in reports.items() if report and report.sha256 == digest), None)
 
     def _readable(self, key: str) -> LoraReport | None:

@@ -145,7 +145,8 @@ class LoraTab:
             request = self.edit.request(values)
             if request.seed is None:  # one for all
                 request = replace(request, seed=random.randrange(2**31))
-            job = self.jobs.submit_series(requests(request, series, self.shelf.weights(chosen)))
+            edits = requests(request, series, self.shelf.weights(chosen))
+            job = self.jobs.submit_series(edits, values[self.edit.fitted] or None)
         except (ValueError, QueueFullError) as error:
             return {self.status: markup.status(markup.sentence(str(error)), "error")}
         self.book.add(job, series)
@@ -202,10 +203,10 @@ class LoraTab:
         return update
 
     def _show(self, job_id: str) -> Update:
-        view = View(job=job_id)
+        view, drawn = View(job=job_id), self._moment(job_id)  # first, as in the tab "Edit"
         active = is_active(view, self.jobs)
         return {
-            self.drawn: self._moment(job_id),
+            self.drawn: drawn,
             self.status: news(view, self.jobs) if self.jobs.find(job_id) else "",
             self.results: self.book.view(job_id),
             self.cancel: gr.update(visible=active),

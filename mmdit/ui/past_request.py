@@ -29,8 +29,12 @@ class PastRequests:
         self.jobs, self.fields, self.shelf, self.stack = jobs, fields, shelf, stack
 
     def latest(self) -> Job | None:
-        """What a page shows when it is opened: the job that is on its way, or else the last that came to something."""
-        return self.jobs.current(but=(JobState.FAILED, JobState.CANCELLED))
+        """What a page shows when it is opened: the job that is on its way, or else the last that came to something, if
+        that is still there."""
+        job = self.jobs.current(but=(JobState.FAILED, JobState.CANCELLED))
+        entry = None if job is None else job.snapshot.entry
+        is_gone = entry is not None and not (entry.result.is_file() and entry.source.is_file())
+        return None if is_gone else job
 
     def of_job(self, job: Job) -> tuple[Values, Any, View]:
         """What a job was asked for as far as it is known, its picture, and the view of it.
