@@ -161,10 +161,10 @@ def test_what_is_mixed_in_is_mixed_in_once(gravel: Image.Image) -> None:
 
 
 def test_words_are_recorded_where_they_are_asked_for(gravel: Image.Image) -> None:
-    editor, instruction = load_editor("mini", device="cpu"), "make it black and white and make the apple red"
+    editor, instruction = load_editor("mini", device="cpu"), "make it black and white and make the Apple red"
     result = editor.edit(EditRequest([gravel], instruction, seed=1, record=RecordSpec(words=("apple",))))
     assert result.maps.words == ("apple",)
-    assert result.notes[-1] == "The maps are those of “make the apple red”."
+    assert result.notes[-1] == "The maps are those of “make the Apple red”."
     later = editor.edit(EditRequest([gravel], instruction, seed=1, record=RecordSpec(words=("white",))))
     assert later.maps.words == ("white",)
     assert later.image.tobytes() == result.image.tobytes() == editor.edit(

@@ -289,7 +289,7 @@ def working_size(height: int, width: int) -> tuple[int, int]:
 def _with_words(requests: Sequence[str], record: RecordSpec | None) -> int:
     """The place of the first request that has all words to be recorded; the first of all when none has."""
     wanted = set[str]() if record is None or record.words == "all" else {word.split("#")[0] for word in record.words}
-    has_all = (number for number, request in enumerate(requests) if wanted <= set(WORD.findall(request)))
+    has_all = (number for number, request in enumerate(requests) if wanted <= set(WORD.findall(request.lower())))
     return next(has_all, 0)
 
 
