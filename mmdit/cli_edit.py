@@ -124,7 +124,7 @@ def _request(
     if arguments.feather is not None and arguments.mask is None:
         raise ValueError("--feather is of a region; give its --mask as well")
     feather = FEATHER if arguments.feather is None else arguments.feather
-    is_large = find(arguments.model).pipeline is not None  # whose maps of every step would take gigabytes
+    is_large = find(arguments.model).pipeline is not None  # whose maps of every step exceed the budget
     strength = None if arguments.strength is None else Strength(arguments.neutral, arguments.strength[0])
     return EditRequest(
         images=pictures, instruction=instruction, negative=arguments.negative, strength=strength,

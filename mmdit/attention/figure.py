@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from mmdit.attention.maps import AttentionMaps, MapsError
-from mmdit.attention.masks import is_alike
+from mmdit.attention.masks import have_one_shape
 from mmdit.attention.overlay import DIVERGING, Tile, panel, save_animation
 from mmdit.images import save_png
 
@@ -83,9 +83,11 @@ def misfits(maps: AttentionMaps, pictures: dict[str, Image.Image]) -> list[str]:
     """
     sentences = []
     for stream, picture in pictures.items():
-        grid, shape = maps.grid(stream), maps.picture_shape(stream)
-        shapes = [shape or (grid.height, grid.width), *([] if stream == "target" else [(grid.height, grid.width)])]
-        if not any(is_alike(*sorted([of, (picture.height, picture.width)], reverse=True)) for of in shapes):
+        patches = maps.grid(stream).height, maps.grid(stream).width
+        shapes = [maps.picture_shape(stream) or patches]
+        if stream != "target":  # a reference may have another shape than the result
+            shapes.append(patches)
+        if not any(have_one_shape(shape, (picture.height, picture.width)) for shape in shapes):
             height, width = shapes[0]
             sentences.append(
                 f"the picture for {stream} is {picture.width}×{picture.height} and has another shape than its maps, "

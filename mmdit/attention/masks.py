@@ -24,7 +24,7 @@ def on_grid(
         ValueError: no mask, or one of another shape.
     """
     marked = _marked(mask)
-    of_picture = picture is not None and is_alike(*sorted([marked.shape, picture], reverse=True))
+    of_picture = picture is not None and have_one_shape(marked.shape, picture)
     if not of_picture and not is_alike(marked.shape, (height, width)):
         raise ValueError(
             f"the mask is (row, column) {marked.shape} and the maps are {(height, width)}, another shape; "
@@ -40,6 +40,11 @@ def is_alike(shape: tuple[int, int], grid: tuple[int, int]) -> bool:
     """Whether a (height, width) has the shape of a smaller one, up to the one row or column that rounding can do."""
     (height, width), (rows, columns) = shape, grid
     return min(abs(rows - columns * height / width), abs(columns - rows * width / height)) <= 1
+
+
+def have_one_shape(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    """`is_alike`, whichever of the two (height, width) is the smaller."""
+    return is_alike(*sorted([one, other], reverse=True))
 
 
 def _marked(mask: Image.Image | np.ndarray) -> np.ndarray:

@@ -25,7 +25,7 @@ NO_MODEL = "no model"
 """What a file is held against when it looks like nothing that is known."""
 SHOWN = 3  # names in a sentence; of more, their number
 _BLOCK = re.compile(r"(\w*?blocks)[._](\d+)[._]")
-_ALPHA_HINTS = ("network_alpha", "lora_alpha")  # not ss_network_alpha: where it stands alone, weights are scaled by it
+_ALPHA_HINTS = ("network_alpha", "lora_alpha")  # not ss_network_alpha: alone, it is in the weights already
 _FLOATING = {"F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2"}
 _ADAPTER_METADATA = "lora_adapter_metadata"  # where diffusers keeps peft's configuration
 ALPHA_METADATA = ("ss_network_alpha", *_ALPHA_HINTS, _ADAPTER_METADATA)

@@ -78,14 +78,14 @@ VERSIONS: dict[str, Version] = {
 }
 
 
-WORDS = 128
+ROOM_FOR_TEXT = 128
 """Slots that are kept from pictures, for the instruction and what the chat has around it."""
 
 
 def vision_pixels(version: Version, pictures: int) -> tuple[int, int]:
-    """Fewest and most pixels of each of several pictures: together they leave `WORDS` of the slots."""
+    """Fewest and most pixels of each of several pictures: together they leave `ROOM_FOR_TEXT` of the slots."""
     fewest, most = version.vision_pixels
-    most = min(most, (version.slots - WORDS) // pictures * VISION_SIDE**2)
+    most = min(most, (version.slots - ROOM_FOR_TEXT) // pictures * VISION_SIDE**2)
     return min(fewest, most), most
 
 
