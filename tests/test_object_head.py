@@ -229,6 +229,7 @@ def test_without_an_instruction_nothing_is_asked(scenes: SceneBatch) -> None:
     assert loss.item() == pytest.approx(0, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_drawings_are_learnt_from_scenes_alone(
     stream: Scenes, textures: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -83,11 +83,12 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
         yield studio
 
 
-@pytest.fixture
-def slow_studio(tmp_path: Path, text_encoder: TextEncoder) -> Iterator[Studio]:
+@pytest.fixture(scope="module")
+def slow_studio(tmp_path_factory: pytest.TempPathFactory, text_encoder: TextEncoder) -> Iterator[Studio]:
     """With an editor of ninety blocks that has learnt nothing: its edits last long enough to be cancelled."""
-    checkpoint.save(tmp_path / "slow", checkpoint.Models(MiniMMDiT(layers=90), text_encoder, Inpainter()))
-    with running_studio(tmp_path / "outputs", "--model", str(tmp_path / "slow")) as studio:
+    folder = tmp_path_factory.mktemp("slow_studio")
+    checkpoint.save(folder / "slow", checkpoint.Models(MiniMMDiT(layers=90), text_encoder, Inpainter()))
+    with running_studio(folder / "outputs", "--model", str(folder / "slow")) as studio:
         yield studio
 
 

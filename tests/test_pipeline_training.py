@@ -29,7 +29,7 @@ NAMES = (
 )  # fmt: skip
 
 
-QUICK = ("flux_kontext", "flux2_klein", "qwen_image_edit_plus", "stable_diffusion_3", "step1x_edit")
+QUICK = ("flux_kontext", "stable_diffusion_3")
 EVERY_NAME = [pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in NAMES]
 
 

@@ -216,6 +216,7 @@ def test_padding_changes_nothing(encoder: TextEncoder) -> None:
     torch.testing.assert_close(alone, beside, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_training_learns_and_is_the_same_each_time(
     encoder: TextEncoder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -242,6 +243,7 @@ def test_sentences_are_encoded_as_the_encoder_does(encoder: TextEncoder) -> None
     assert len(pool.lengths) == 3
 
 
+@pytest.mark.slow
 def test_a_reader_can_learn_what_others_say(encoder: TextEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "EPOCHS_OF_MEAN", 24)
     sentences = sorted({example.sentence for example in random.Random(0).sample(examples("", 0), 300)})
@@ -276,6 +278,7 @@ def test_other_languages_are_told_from_english(encoder: TextEncoder) -> None:
     assert encoder._read(english).count(Reading(FOREIGN)) == 0
 
 
+@pytest.mark.slow
 def test_a_reader_learns_languages_and_nothing_else(encoder: TextEncoder) -> None:
     english, foreign = [example.sentence for example in by_author("61", 0)], foreign_requests()
     reader = Reader(encoder.bert.config.hidden_size).requires_grad_(False)

@@ -123,7 +123,7 @@ def value(page, served: Served) -> Any:
     """What an edit would get now."""
     served.received.clear()
     page.click("#read")
-    for _ in range(200):
+    for _ in range(PATIENCE // 50):
         if served.received:
             return served.received[0]
         page.wait_for_timeout(50)
@@ -476,7 +476,7 @@ def test_what_was_marked_is_shown_again_and_another_picture_begins_anew(page, se
 def test_after_a_reload_nothing_is_marked(page, served: Served) -> None:
     served.told.clear()
     Hand(page).drag((100, 80), (300, 120))
-    for _ in range(200):
+    for _ in range(PATIENCE // 50):
         page.wait_for_timeout(50)
         if served.told:
             break
