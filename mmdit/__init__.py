@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from mmdit.attention.maps import AttentionMaps, MapsError
     from mmdit.attention.spec import RecordError, RecordSpec
     from mmdit.editor import EditCancelled, EditError, EditRequest, EditResult, StepProgress
+    from mmdit.families.strength import Strength
     from mmdit.images import ImageError
     from mmdit.load import load_editor
     from mmdit.lora.inspect import LoraError, LoraReport
@@ -34,6 +35,7 @@ __all__ = [
     "Region",
     "RegionError",
     "StepProgress",
+    "Strength",
     "load_editor",
 ]
 
@@ -41,6 +43,7 @@ _HOMES = {
     "mmdit.attention.maps": ("AttentionMaps", "MapsError"),
     "mmdit.attention.spec": ("RecordError", "RecordSpec"),
     "mmdit.editor": ("EditCancelled", "EditError", "EditRequest", "EditResult", "StepProgress"),
+    "mmdit.families.strength": ("Strength",),
     "mmdit.images": ("ImageError",),
     "mmdit.load": ("load_editor",),
     "mmdit.lora.inspect": ("LoraError", "LoraReport"),

@@ -24,7 +24,7 @@ class ModelEntry:
         gated: the hub gives it only to those who accepted its licence.
         parameters: component of the pipeline → number of weights.
         width: channels of a token in the transformer.
-        resolution: the model works on about resolution² pixels.
+        pictures: given pictures that its memory is planned for.
     """
 
     name: str
@@ -40,7 +40,12 @@ class ModelEntry:
     gated: bool = False
     parameters: Mapping[str, int] = field(default_factory=dict)
     width: int = 0
-    resolution: int = 1024
+    pictures: int = 1
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether it is ours, in a folder: one of the hub is not known to be until it is here."""
+        return self.pipeline is None and isinstance(self.source, Path)
 
     @property
     def is_free(self) -> bool:
@@ -86,7 +91,8 @@ _QWEN = {
     "parameters": {"transformer": 20_430_401_088, "text_encoder": QWEN_VL_7B, "vae": VAE_QWEN},
 }  # fmt: skip
 _STEP1X = {
-    "family": "step1x", "width": 3072, "licence": "Apache-2.0", "task": "edits of one picture, or with a second one",
+    "family": "step1x", "width": 3072, "pictures": 2, "licence": "Apache-2.0",
+    "task": "edits of one picture, or with a second one",
 }  # fmt: skip
 _SD3 = {
     "family": "stable_diffusion_3", "licence": "Stability AI Community", "gated": True,
@@ -113,32 +119,34 @@ CATALOG: dict[str, ModelEntry] = {
         ),
         ModelEntry(
             name="qwen-image-edit-2509", source="Qwen/Qwen-Image-Edit-2509", pipeline="QwenImageEditPlusPipeline",
-            task="edits with up to 10 pictures", needs=_needs(41), steps=40, guidance=4.0, **_QWEN,
+            task="edits with up to 10 pictures", needs=_needs(41), steps=40, guidance=4.0, pictures=2, **_QWEN,
         ),
         ModelEntry(
             name="qwen-image-edit-2511", source="Qwen/Qwen-Image-Edit-2511", pipeline="QwenImageEditPlusPipeline",
-            task="edits with up to 10 pictures; PixelSmile's base", needs=_needs(41), steps=40, guidance=4.0, **_QWEN,
+            task="edits with up to 10 pictures; PixelSmile's base", needs=_needs(41), steps=40, guidance=4.0,
+            pictures=2, **_QWEN,
         ),
         ModelEntry(
             name="macro-qwen-image-edit", source="Azily/Macro-Qwen-Image-Edit", pipeline="QwenImageEditPlusPipeline",
-            task="edits with up to 10 pictures, MACRO's fine-tune", needs=_needs(41), steps=40, guidance=4.0, **_QWEN,
+            task="edits with up to 10 pictures, MACRO's fine-tune", needs=_needs(41), steps=40, guidance=4.0,
+            pictures=2, **_QWEN,
         ),
         ModelEntry(
             name="flux2-dev", family="flux2", source="black-forest-labs/FLUX.2-dev", pipeline="Flux2Pipeline",
             task="edits with up to 10 pictures", licence=_FLUX2_LICENCE, gated=True, needs=_needs(64), steps=50,
-            guidance=4.0, architecture="flux2", width=6144,
+            guidance=4.0, architecture="flux2", width=6144, pictures=2,
             parameters={"transformer": 32_223_281_152, "text_encoder": MISTRAL_24B, "vae": VAE_FLUX2},
         ),
         ModelEntry(
             name="flux2-klein-4b", family="flux2", source="black-forest-labs/FLUX.2-klein-4B",
             pipeline="Flux2KleinPipeline", task="edits with up to 4 pictures in 4 steps", licence="Apache-2.0",
-            needs=_needs(8), steps=4, guidance=1.0, architecture="flux2-klein-4b", width=3072,
+            needs=_needs(8), steps=4, guidance=1.0, architecture="flux2-klein-4b", width=3072, pictures=2,
             parameters={"transformer": 3_875_544_576, "text_encoder": QWEN3_4B, "vae": VAE_FLUX2},
         ),
         ModelEntry(
             name="flux2-klein-9b", family="flux2", source="black-forest-labs/FLUX.2-klein-9B",
             pipeline="Flux2KleinPipeline", task="edits with up to 4 pictures in 4 steps", licence=_FLUX2_LICENCE,
-            gated=True, needs=_needs(18), steps=4, guidance=1.0, architecture="flux2-klein-9b", width=4096,
+            gated=True, needs=_needs(18), steps=4, guidance=1.0, architecture="flux2-klein-9b", width=4096, pictures=2,
             parameters={"transformer": 9_078_581_248, "text_encoder": QWEN3_8B, "vae": VAE_FLUX2},
         ),
         ModelEntry(
@@ -184,13 +192,14 @@ def entry_of(source: str | Path, pipeline: str | None = None) -> ModelEntry:
     known = next((entry for entry in CATALOG.values() if entry.source == str(source)), None)
     if known is not None:
         return known
-    index = Path(source) / "model_index.json"
+    folder = Path(source).expanduser()
+    index = folder / "model_index.json"
     if pipeline is None and index.is_file():
         pipeline = json.loads(index.read_text(encoding="utf-8")).get("_class_name")
     parts = (pipeline or "").replace("Img2Img", "")  # that pipeline and the one from text alone have the same parts
     like = next((known for known in CATALOG.values() if (known.pipeline or "").replace("Img2Img", "") == parts), MINI)
     return replace(
-        like, name=str(source), source=Path(source) if Path(source).is_dir() else str(source),
+        like, name=str(source), source=folder if folder.is_dir() else str(source),
         architecture=None, gated=False, parameters={}, licence="", task="", needs="",
     )  # fmt: skip
 

@@ -7,6 +7,7 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -79,6 +80,7 @@ def _edit(arguments: argparse.Namespace) -> int:
         check_output(arguments.maps, ".npz")
     loaded = [load_image(picture) for picture in pictures]
 
+    from mmdit.attention.spec import RecordSpec
     from mmdit.editor import StepProgress
     from mmdit.families.family import Speed
     from mmdit.load import load_editor
@@ -90,6 +92,8 @@ def _edit(arguments: argparse.Namespace) -> int:
     editor = load_editor(
         arguments.model, arguments.device, presets, arguments.memory, Speed(arguments.attention, arguments.compile)
     )
+    if arguments.maps is not None:  # of every step those of a large model would exceed the budget
+        request = replace(request, record=RecordSpec(steps="all" if editor.entry.is_embedded else "mean"))
     plan = editor.plan(request)
     if editor.memory:
         print(f"{arguments.model}: {editor.memory}", file=sys.stderr)
@@ -113,19 +117,22 @@ def _request(
     arguments: argparse.Namespace, pictures: "list[Image.Image]", instruction: str, presets: "Presets"
 ) -> "EditRequest":
     """What the command line asks for. Raises ValueError: a strength without --neutral, or the reverse; a bad mask."""
-    from mmdit.attention.spec import RecordSpec
-    from mmdit.catalog import find
     from mmdit.editor import EditRequest
     from mmdit.families.strength import Strength
     from mmdit.region import FEATHER, Region, load_mask
+    from mmdit.strip import MOST
 
     if (arguments.strength is None) != (arguments.neutral is None):
         raise ValueError("--strength and --neutral go together; give both or neither")
     if arguments.feather is not None and arguments.mask is None:
         raise ValueError("--feather is of a region; give its --mask as well")
+    strengths = arguments.strength or ()
+    if arguments.maps is not None and len(strengths) > 1:
+        raise ValueError("--maps records one edit; give one --strength with it")
+    if len(strengths) > MOST:
+        raise ValueError(f"there are {len(strengths)} strengths; a strip shows {MOST} at most")
     feather = FEATHER if arguments.feather is None else arguments.feather
-    is_large = find(arguments.model).pipeline is not None  # whose maps of every step exceed the budget
-    strength = None if arguments.strength is None else Strength(arguments.neutral, arguments.strength[0])
+    strength = Strength(arguments.neutral, strengths[0]) if strengths else None
     return EditRequest(
         images=pictures, instruction=instruction, negative=arguments.negative, strength=strength,
         seed=arguments.seed, steps=arguments.steps, denoise=arguments.denoise, resolution=arguments.resolution,
@@ -133,7 +140,6 @@ def _request(
         literally=arguments.literally or None, guard=arguments.guard,
         region=None if arguments.mask is None else Region(load_mask(arguments.mask), feather),
         loras=[_lora(text, presets, arguments.partial) for text in arguments.lora],
-        record=None if arguments.maps is None else RecordSpec(steps="mean" if is_large else "all"),
     )  # fmt: skip
 
 
@@ -147,8 +153,6 @@ def _edit_strip(
     from mmdit.images import save_png
     from mmdit.strip import edit_strip, side_by_side
 
-    if arguments.maps is not None:
-        raise ValueError("--maps records one edit; give one --strength with it")
     results = edit_strip(editor, request, arguments.strength, on_step)
     sheet = side_by_side([result.image for result in results], [f"{value:g}" for value in arguments.strength])
     save_png(sheet, arguments.output, {"strengths": arguments.strength, "edit": results[0].settings})

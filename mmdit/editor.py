@@ -259,7 +259,7 @@ class Editor:
     def _passes(self, request: EditRequest) -> int:
         """Two where guidance compares with a pass of its own."""
         guidance = self.entry.guidance if request.guidance is None else request.guidance
-        if self.entry.pipeline is None:
+        if self.entry.is_embedded:
             return 2 if guidance != 1 else 1
         true = self.traits.true_guidance
         if true is not None:  # told its guidance, and compares with what is not wanted only

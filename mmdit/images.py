@@ -6,8 +6,6 @@ sRGB.
 
 import io
 import json
-import os
-import threading
 import warnings
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,8 @@ import torch
 from PIL import ExifTags, Image, ImageCms, ImageOps, PngImagePlugin, UnidentifiedImageError
 from torch import Tensor
 from torch.nn import functional
+
+from mmdit.files import appearing
 
 MAX_PIXELS = 50_000_000
 SETTINGS_KEY = "mmdit-settings"
@@ -159,15 +159,10 @@ def resize(tensor: Tensor, height: int, width: int) -> Tensor:
 
 def save_png(image: Image.Image, file: str | Path, settings: dict[str, Any]) -> None:
     """Write a PNG with its settings as JSON in a text chunk; the file appears whole or not at all."""
-    file = Path(file)
     info = PngImagePlugin.PngInfo()
     info.add_itxt(SETTINGS_KEY, json.dumps(settings, ensure_ascii=False))
-    partial = file.with_name(f".{file.name}.{os.getpid()}-{threading.get_ident()}.partial")
-    try:
+    with appearing(file) as partial:
         image.save(partial, format="PNG", pnginfo=info)
-        partial.replace(file)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def read_settings(file: str | Path) -> dict[str, Any] | None:

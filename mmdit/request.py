@@ -51,7 +51,7 @@ class EditRequest:
         loras: the LoRAs to apply, in order; the order changes nothing but the account.
         record: what to record of the joint attention; None for nothing.
         reasoning: for models that can: "think" to put the instruction into plainer words first, "reflect" to look at
-            the result as well and edit again, up to three times; "" for neither.
+            the result as well and edit again, three edits at most; "" for neither.
         literally: whether roundabout words are left as they stand, where the embedded editor would read them as plain
             ones; None for only with LoRAs, which may give words a meaning of their own.
         region: the part of the first picture that alone is edited; None for all of it.

@@ -182,6 +182,11 @@ def test_the_header_is_json_and_ranks_like_the_maps(history: History, photograph
     known = replace(maps, telling={("image_to_text", "reference:0"): (maps.layers[-1],)})
     found = ranking(known, "image_to_text", "reference:0")
     assert (found["best"], found["measured"]) == ([len(maps.layers) - 1], True)
+    second = replace(entry, references=(entry.source.with_name("lamp.png"),))
+    both = replace(maps, streams=(*maps.streams, Stream("reference:1", 4, 6)))
+    assert [(of["label"], of["picture"].rpartition("/")[2]) for of in header(both, second)["streams"][1:]] == [
+        ("Given picture", entry.source.name), ("Picture 2", "lamp.png"),
+    ]  # fmt: skip
     assert told["copied_from"] == ["reference:0"]
     assert told["patches"] == [[2, 3], [6, 10]]
 

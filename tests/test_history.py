@@ -263,7 +263,8 @@ def test_other_sizes_are_refused_in_a_sentence(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "text"), [(0, "0 B"), (17, "17 B"), (4096, "4.1 kB"), (412_000_000, "412 MB"), (5 * 10**9, "5 GB")]
+    ("size", "text"),
+    [(0, "0 B"), (17, "17 B"), (4096, "4.1 kB"), (412_000_000, "412 MB"), (999_600_000, "1 GB"), (5 * 10**9, "5 GB")],
 )
 def test_sizes_are_shown_as_people_read_them(size: int, text: str) -> None:
     assert shown_size(size) == text

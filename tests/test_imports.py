@@ -14,6 +14,7 @@ import mmdit
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 LAYERS = (
+    {"mmdit.files"},
     {
         "mmdit.images",
         "mmdit.catalog",

@@ -1,5 +1,6 @@
 """Every family through the same door: a folder in its real format, `load_editor`, an edit."""
 
+import json
 import math
 import weakref
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from PIL import ExifTags, Image
 from tiny_checkpoints import FAMILIES, PROMPT, build, transformer_calls
 
 from mmdit import EditCancelled, EditError, EditRequest, LoraWeight, RecordSpec, load_editor
+from mmdit.catalog import find
 from mmdit.editor import Editor, StepProgress
 from mmdit.families.family import Family
 from mmdit.families.schedule import shifted
@@ -306,3 +308,15 @@ def test_an_unknown_name_is_told_from_a_missing_folder() -> None:
         load_editor("kontxt")
     with pytest.raises(EditError, match="/nowhere/at/all"):
         load_editor("/nowhere/at/all")
+
+
+def test_a_folder_in_the_home_folder_is_no_download(
+    tiny_editor_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "kontext").mkdir()
+    (tmp_path / "kontext" / "model_index.json").write_text(json.dumps({"_class_name": "FluxKontextPipeline"}))
+    entry = find("~/kontext")
+    assert (entry.source, entry.pipeline, entry.is_embedded) == (tmp_path / "kontext", "FluxKontextPipeline", False)
+    assert find(str(tiny_editor_folder)).is_embedded
+    assert not find("org/unknown").is_embedded

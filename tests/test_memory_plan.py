@@ -4,7 +4,7 @@ import importlib.metadata
 import json
 import subprocess
 import sys
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,13 +12,14 @@ import pytest
 import tiny_checkpoints
 from diffusers import DiffusionPipeline
 
-from mmdit.catalog import CATALOG
+from mmdit.catalog import CATALOG, ModelEntry
 from mmdit.families import memory
 from mmdit.families.folders import ModelError
 from mmdit.families.listing import describe_models
 from mmdit.families.machine import PACKAGES, Machine, measure, system_memory
 from mmdit.families.memory import CHOICES, MemoryPlan, choose, fits, step_down, what_would_fit
 from mmdit.families.needs import RESERVE, Needs
+from mmdit.families.registry import family_class
 
 GB = 10**9
 FLUX = Needs(
@@ -298,20 +299,6 @@ def test_a_plan_needs_no_torch() -> None:
 # ---- the table ----
 
 
-@dataclass(frozen=True)
-class Entry:
-    name: str
-    source: Path | str
-    task: str = "edits"
-    licence: str = "Apache-2.0"
-    gated: bool = False
-    download: int = 34 * GB
-    parameters: dict[str, int] = field(default_factory=lambda: dict(FLUX.parameters))
-    width: int = 3072
-    resolution: int = 1024
-    pipeline: str | None = "FluxKontextPipeline"
-
-
 def hub_folder(cache: Path, repository: str, pipeline: DiffusionPipeline | None) -> Path:
     """A pipeline in huggingface_hub's cache, or the beginning of its download."""
     place = cache / f"models--{repository.replace('/', '--')}"
@@ -330,15 +317,18 @@ def test_the_table_tells_models_apart(tmp_path: Path) -> None:
     hub_folder(tmp_path, "org/whole", tiny_checkpoints.build("flux_kontext"))
     hub_folder(tmp_path, "org/half", None)
     entries = [
-        Entry("whole", "org/whole"), Entry("half", "org/half"), Entry("absent", "org/absent", gated=True),
-        Entry("shipped", CATALOG["mini"].source, parameters={}, download=0),
+        *(
+            replace(CATALOG["flux-kontext"], name=name, source=f"org/{name}", licence="MIT", gated=name == "absent")
+            for name in ("whole", "half", "absent")
+        ),
+        replace(CATALOG["mini"], name="shipped"),
     ]  # fmt: skip
     lines = describe_models(entries, gpu(30), tmp_path).splitlines()
     assert lines[0].split() == ["name", "task", "licence", "download", "here", "on", "disk"]
     whole, half, absent, shipped = lines[1:5]
     assert whole.endswith("yes") and "with offload" in whole and "34 GB" in whole
     assert half.endswith("partly: 0.0 GB of 34 GB")
-    assert absent.endswith("no") and "Apache-2.0, gated" in absent and "gated" not in whole
+    assert absent.endswith("no") and "MIT, gated" in absent and "gated" not in whole
     assert "hf auth login" in lines[-2]
     assert shipped.endswith("shipped") and "fits" in shipped
     assert "30 GB" in lines[-1] and "128 GB" in lines[-1]
@@ -348,3 +338,10 @@ def test_the_table_tells_models_apart(tmp_path: Path) -> None:
 def test_the_table_of_the_catalog_is_whole() -> None:
     table = describe_models(CATALOG.values(), cpu(24))
     assert all(name in table for name in CATALOG)
+
+
+@pytest.mark.parametrize("entry", [entry for entry in CATALOG.values() if entry.pipeline], ids=lambda entry: entry.name)
+def test_the_table_counts_the_pictures_that_loading_counts(entry: ModelEntry) -> None:
+    traits = family_class(entry.pipeline).pipelines[entry.pipeline]
+    assert Needs.of_entry(entry).pictures == (2 if traits.most_pictures > 1 else 1)
+    assert Needs.of_entry(entry).resolution == traits.resolution

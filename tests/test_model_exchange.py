@@ -12,6 +12,7 @@ from PIL import Image
 from tiny_checkpoints import build
 
 from mmdit import EditError, EditRequest, EditResult
+from mmdit.catalog import find
 from mmdit.editor import Editor
 from mmdit.load import fetch, load_editor
 from mmdit.runtime.history import History
@@ -33,6 +34,7 @@ class Shop:
         self.alive_at_load: list[int] = []
         self.fetched = threading.Event()
         self.download: Callable[[ModelChoice, OnProgress], None] = lambda choice, report: None
+        self.on_load: Callable[[], None] = lambda: None
         self.broken: set[str] = set()
 
     def fetch(self, choice: ModelChoice, on_progress: OnProgress) -> None:
@@ -41,6 +43,7 @@ class Shop:
 
     def load(self, choice: ModelChoice) -> Editor:
         self.alive_at_load.append(sum(editor() is not None for editor in self.living))
+        self.on_load()
         if choice.name in self.broken:
             raise EditError(f"{choice.name} does not fit; use a smaller one")
         editor = load_editor(choice.name, "cpu", memory=choice.memory)
@@ -117,6 +120,20 @@ def test_another_model_takes_the_place_of_the_first(
         expected = load_editor(kontext, "cpu").edit(request(photograph)).image
         assert made.convert("RGB").tobytes() == expected.tobytes()
     assert before.name == mini
+
+
+def test_while_another_model_is_loaded_it_is_the_one_that_is_known(
+    jobs: Jobs, shop: Shop, mini: str, kontext: str
+) -> None:
+    first, seen = find("mini"), []
+    shop.on_load = lambda: seen.append(jobs.model.entry_or(first))
+    assert jobs.model.entry_or(first).name == mini
+    jobs.use(ModelChoice(kontext))
+    jobs.wait_until_settled(PATIENCE)
+    assert [(entry.name, entry.pipeline) for entry in seen] == [(kontext, "FluxKontextPipeline")]
+    jobs.unload()
+    jobs.wait_until_settled(PATIENCE)
+    assert jobs.model.entry_or(first) == first
 
 
 def test_one_model_at_a_time_is_held(jobs: Jobs, shop: Shop, mini: str, kontext: str) -> None:

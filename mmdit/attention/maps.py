@@ -20,6 +20,7 @@ from PIL import Image
 
 from mmdit.attention.layout import Stream
 from mmdit.attention.masks import on_grid
+from mmdit.files import appearing
 
 Direction = Literal["image_to_text", "text_to_image"]
 DIRECTIONS: tuple[Direction, ...] = ("image_to_text", "text_to_image")
@@ -232,7 +233,6 @@ class AttentionMaps:
 
     def save(self, file: str | Path) -> None:
         """Write one .npz; it appears whole or not at all."""
-        file = Path(file)
         header = {
             "format": FORMAT,
             "version": VERSION,
@@ -247,14 +247,9 @@ class AttentionMaps:
             "metadata": self.metadata,
             "is_difference": self.is_difference,
         }
-        partial = file.with_name(f"{file.name}.partial")
-        try:
-            with partial.open("wb") as opened:
-                arrays = {f"maps_{index}": values for index, values in enumerate(self.data.values())}
-                np.savez_compressed(opened, header=np.array(json.dumps(header)), **arrays)
-            partial.replace(file)
-        finally:
-            partial.unlink(missing_ok=True)
+        arrays = {f"maps_{index}": values for index, values in enumerate(self.data.values())}
+        with appearing(file) as partial, partial.open("wb") as opened:  # numpy would add .npz to a mere path
+            np.savez_compressed(opened, header=np.array(json.dumps(header)), **arrays)
 
     @classmethod
     def load(cls, file: str | Path) -> "AttentionMaps":

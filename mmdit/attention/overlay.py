@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from mmdit.files import appearing
+
 COLOUR_MAPS: tuple[str, ...] = ("magma", "viridis", "inferno", "cividis")
 """Perceptually uniform ones of matplotlib."""
 DIVERGING = "coolwarm"
@@ -108,15 +110,9 @@ def fitted(size: tuple[int, int], box: tuple[int, int]) -> tuple[int, int]:
 
 def save_animation(frames: Sequence[Image.Image], file: str | Path, milliseconds: int = 400) -> None:
     """Write a GIF that repeats; it appears whole or not at all."""
-    file = Path(file)
-    partial = file.with_name(f"{file.name}.partial")
-    try:
-        frames[0].save(
-            partial, format="GIF", save_all=True, append_images=list(frames[1:]), duration=milliseconds, loop=0
-        )
-        partial.replace(file)
-    finally:
-        partial.unlink(missing_ok=True)
+    following = list(frames[1:])
+    with appearing(file) as partial:
+        frames[0].save(partial, "GIF", save_all=True, append_images=following, duration=milliseconds, loop=0)
 
 
 def _draw_bar(sheet: Image.Image, box: tuple[int, int, int, int], limit: float, colour_map: str) -> None:

@@ -7,8 +7,8 @@ nothing and asks no network.
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
+from mmdit.catalog import ModelEntry
 from mmdit.families.hub import cached
 from mmdit.families.machine import Machine, gigabytes, hub_cache
 from mmdit.families.memory import fits
@@ -19,12 +19,10 @@ GAP = "  "
 GATED = "gated: accept the licence on the model's page of https://huggingface.co and run `hf auth login`"
 
 
-def describe_models(entries: Iterable[Any], machine: Machine, cache: Path | None = None) -> str:
+def describe_models(entries: Iterable[ModelEntry], machine: Machine, cache: Path | None = None) -> str:
     """One line for each entry, under a line of headings, and what this machine has.
 
     Args:
-        entries: with ``name``, ``task``, ``licence``, ``source`` (a Path if it is shipped, else an "org/name" of the
-            hub), ``gated``, ``download`` (bytes), ``parameters``, ``width``, ``resolution`` and ``pipeline``.
         cache: where downloads are kept; None for huggingface_hub's own place.
     """
     cache = hub_cache() if cache is None else cache
@@ -35,13 +33,13 @@ def describe_models(entries: Iterable[Any], machine: Machine, cache: Path | None
     return "\n".join([*lines, "", *notes, describe_machine(machine, cache)])
 
 
-def model_rows(entries: Iterable[Any], machine: Machine, cache: Path | None = None) -> list[tuple[str, ...]]:
+def model_rows(entries: Iterable[ModelEntry], machine: Machine, cache: Path | None = None) -> list[tuple[str, ...]]:
     """For each entry a cell for each of `COLUMNS`; arguments as for `describe_models`."""
     cache = hub_cache() if cache is None else cache
     return [_row(entry, machine, cache) for entry in entries]
 
 
-def _row(entry: Any, machine: Machine, cache: Path) -> tuple[str, ...]:
+def _row(entry: ModelEntry, machine: Machine, cache: Path) -> tuple[str, ...]:
     is_local = isinstance(entry.source, Path)
     licence = f"{entry.licence}, gated" if entry.gated else entry.licence
     return (
@@ -54,7 +52,7 @@ def _row(entry: Any, machine: Machine, cache: Path) -> tuple[str, ...]:
     )
 
 
-def _kept(entry: Any, cache: Path) -> str:
+def _kept(entry: ModelEntry, cache: Path) -> str:
     whole, size = cached(entry.source, cache)
     if whole:
         return "yes"

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mmdit.catalog import ModelEntry
 from mmdit.families.folders import ModelError, plain_weights, read_json
 from mmdit.lora.header import LoraError, read_header
 
@@ -50,12 +51,10 @@ class Needs:
     vae: str = "kl"
 
     @classmethod
-    def of_entry(cls, entry: Any, pictures: int = 1) -> "Needs":
-        """What a catalog entry says: its ``parameters``, ``width``, ``resolution`` and ``pipeline``."""
-        return cls(
-            parameters=dict(entry.parameters), width=entry.width, resolution=entry.resolution,
-            pictures=pictures, **_of_pipeline(entry.pipeline or ""),
-        )  # fmt: skip
+    def of_entry(cls, entry: ModelEntry) -> "Needs":
+        """What a catalog entry says."""
+        pipeline = _of_pipeline(entry.pipeline or "")
+        return cls(dict(entry.parameters), entry.width, pictures=entry.pictures, **pipeline)
 
     @classmethod
     def of_folder(cls, folder: Path, resolution: int = 1024, pictures: int = 1) -> "Needs":

@@ -22,10 +22,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from mmdit.files import appearing
 from mmdit.lora.adapter import CHOICES, STORED_BYTES, attached, check_rank, parameter_count, target_modules
 from mmdit.lora.inspect import LoraError
 from mmdit.lora.pairs import PicturePair, fingerprint, hold_out, read_pairs
-from mmdit.lora.training_output import STRIP_ROWS, Edited, appearing, draw_losses, draw_strip, save_lora
+from mmdit.lora.training_output import STRIP_ROWS, Edited, draw_losses, draw_strip, save_lora
 
 SOFTWARE = "mmdit-studio lora 1"
 WARM_UP = 20  # steps

@@ -4,9 +4,7 @@ In: weights by name, numbers, PIL pictures. Out: files. Knows neither models nor
 """
 
 import json
-import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +13,8 @@ import torch
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 from safetensors.torch import save
 from torch import Tensor
+
+from mmdit.files import appearing
 
 PREFIX = "transformer"  # of every key, as diffusers' pipelines write them
 STRIP_ROWS = 4
@@ -38,17 +38,6 @@ class Edited:
         """Mean squared difference of the edited picture and the target, on the [0, 1] scale."""
         edited, target = (np.asarray(picture, dtype=np.float64) / 255 for picture in (self.edited, self.target))
         return float(np.square(edited - target).mean())
-
-
-@contextmanager
-def appearing(file: Path) -> Iterator[Path]:
-    """A path to write to; the file is replaced by what is there when the context ends well."""
-    partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
-    try:
-        yield partial
-        partial.replace(file)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def save_lora(file: Path, weights: Mapping[str, Tensor], rank: int, alpha: float, about: Mapping[str, str]) -> None:

@@ -10,11 +10,9 @@ and maps reach the history: they are written anew.
 import hashlib
 import io
 import json
-import os
 import re
 import struct
 import tempfile
-import threading
 import warnings
 import zipfile
 import zlib
@@ -23,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
+from mmdit.files import appearing
 from mmdit.lora.header import file_sha256
 from mmdit.runtime.history import MOST_REFERENCES, Entry, History
 from mmdit.runtime.reproduce import hindrance, request_of
@@ -55,7 +54,7 @@ class BundleError(ValueError):
 
 def export_bundle(entry: Entry, file: str | Path) -> None:
     """Write an entry as one .zip; the file appears whole or not at all. Raises OSError: it can't be written or read."""
-    file, settings = Path(file), _json(entry.settings)
+    settings = _json(entry.settings)
     members = {PICTURE: entry.result} | {_source_name(index): source for index, source in enumerate(entry.sources)}
     if entry.maps is not None:
         members[MAPS] = entry.maps
@@ -66,16 +65,12 @@ def export_bundle(entry: Entry, file: str | Path) -> None:
         "files": hashes | {SETTINGS: hashlib.sha256(settings).hexdigest()},
         "loras": _lora_hashes(entry.settings),
     }
-    partial = file.with_name(f".{file.name}.{os.getpid()}-{threading.get_ident()}.partial")
-    try:
-        with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as bundle:  # PNG and .npz are compressed already
-            bundle.writestr(MANIFEST, _json(manifest))
-            bundle.writestr(SETTINGS, settings)
-            for name, member in members.items():
-                bundle.write(member, name)
-        partial.replace(file)
-    finally:
-        partial.unlink(missing_ok=True)
+    # stored, as PNG and .npz are compressed already
+    with appearing(file) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as bundle:
+        bundle.writestr(MANIFEST, _json(manifest))
+        bundle.writestr(SETTINGS, settings)
+        for name, member in members.items():
+            bundle.write(member, name)
 
 
 def import_bundle(file: str | Path, history: History) -> Entry:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Literal
 
-from mmdit.catalog import ModelEntry
+from mmdit.catalog import ModelEntry, find
 from mmdit.runtime.failures import free_memory, sentence
 
 if TYPE_CHECKING:  # see jobs.py
@@ -83,6 +83,10 @@ class ModelSnapshot:
     memory: str = ""
     error: str = ""
     coming: Coming | None = None
+
+    def entry_or(self, first: ModelEntry) -> ModelEntry:
+        """What is known of the model, or of one by its name while it is not ready; ``first`` where none is named."""
+        return self.entry or (find(self.name) if self.name else first)
 
 
 class ModelSlot:

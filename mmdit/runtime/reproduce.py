@@ -16,6 +16,7 @@ from PIL import Image
 
 from mmdit.lora.inspect import LoraError, LoraReport
 from mmdit.region import mask_is_lost, region_of
+from mmdit.runtime.history import MOST_REFERENCES
 
 if TYPE_CHECKING:  # see jobs.py
     from mmdit.editor import Editor, EditRequest
@@ -163,7 +164,7 @@ def _check(settings: Mapping[str, Any]) -> None:
             raise ReproduceError(f"the settings say {name[:40]!r}, which this version does not know; use a newer one")
         if not isinstance(value, kinds[name]) or (isinstance(value, bool) and kinds[name] is not bool):
             raise ReproduceError(f"{name} is {str(value)[:60]!r} in the settings; they were changed, use the original")
-    if len(settings["size"]) != 2 or not 0 <= settings.get("references", 0) < 100:
+    if len(settings["size"]) != 2 or not 0 <= settings.get("references", 0) <= MOST_REFERENCES:
         raise ReproduceError("the size or the number of pictures in the settings is none; use the original picture")
 
 
@@ -207,7 +208,7 @@ def _check_model(settings: Mapping[str, Any], editor: "Editor") -> None:
 def _found(editor: "Editor", lora: "LoraWeight", told: dict[str, Any], offered: Sequence[str | Path]) -> "LoraWeight":
     """The LoRA under a name that leads to the very file it was."""
     others: list[str] = []
-    for candidate in _candidates(editor, told):
+    for candidate in (*_candidates(editor, told), *offered):
         try:
             report = editor.inspect_lora(candidate)
         except LoraError as error:
@@ -216,11 +217,7 @@ def _found(editor: "Editor", lora: "LoraWeight", told: dict[str, Any], offered: 
         if report.sha256 == told["sha256"]:
             return _as_it_was(editor, lora, candidate, report, told)
         others.append(f"a file of that name has the SHA-256 {report.sha256[:12]}…")
-    for candidate in offered:
-        report = editor.inspect_lora(candidate)
-        if report.sha256 == told["sha256"]:
-            return _as_it_was(editor, lora, candidate, report, told)
-    because = f" ({others[0]})" if others else ""
+    because = f" ({'; '.join(others[:3])})" if others else ""
     raise ReproduceError(
         f"LoRA {told['name'][:80]!r} with the SHA-256 {told['sha256'][:12]}… is not here{because}; give its file"
     )

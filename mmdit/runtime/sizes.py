@@ -32,5 +32,5 @@ def parse_size(text: str) -> int:
 
 def shown_size(size: int) -> str:
     """Bytes as people read them, to three digits: "5 GB", "412 MB"."""
-    power = min(max((len(str(size)) - 1) // 3, 0), 4)
+    power = min(int(f"{size:.2e}".partition("e")[2]) // 3, 4)
     return f"{size / 1000**power:.3g} {'kB' if power == 1 else ('B', '', 'MB', 'GB', 'TB')[power]}"

@@ -12,6 +12,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from mmdit.editor import EditCancelled, Editor, EditRequest, EditResult, StepProgress
+from mmdit.families.step1x_edit.reasoning import MOST_TRIES
 
 Lend = Callable[..., Callable[[Callable[..., Iterator[Any]]], Callable[..., Iterator[Any]]]]
 Said = StepProgress | EditResult | Exception
@@ -19,7 +20,6 @@ Said = StepProgress | EditResult | Exception
 AROUND = 20  # seconds, for weights on their way to the GPU, text encoding, decoding
 FLOPS = 1.5e14  # a second; about a third of what the lent GPUs do in bfloat16
 TEXT_TOKENS, PATCH = 512, 16
-REFLECTIONS = 3
 
 
 class BorrowingEditor:
@@ -43,7 +43,7 @@ class BorrowingEditor:
             EditError: a value out of range.
         """
         plan = self.plan(request)
-        edits = 1 + REFLECTIONS if request.reasoning == "reflect" else 1
+        edits = MOST_TRIES if request.reasoning == "reflect" else 1
         patches = math.ceil(plan.working[0] / PATCH) * math.ceil(plan.working[1] / PATCH)
         tokens = TEXT_TOKENS + patches * (1 + len(request.images))
         weights = sum(parameter.numel() for parameter in self.transformer.parameters())

@@ -27,6 +27,7 @@ from mmdit import images
 from mmdit.catalog import ASSETS, CATALOG
 from mmdit.families.mini import MiniEditor
 from mmdit.families.mini_sampling import edit_field
+from mmdit.files import appearing
 from mmdit.lora.presets import Presets
 from mmdit.lora.stack import LoraStack, LoraWeight
 from mmdit.training.looks import LOOKS, Look
@@ -255,15 +256,11 @@ def _filled(image: Image.Image) -> Image.Image:
 
 def save_thumbnail(image: Image.Image, file: Path) -> None:
     """A WebP file of at most `THUMBNAIL_BYTES`, as good as fits; it appears whole or not at all."""
-    partial = file.with_name(f".{file.name}.partial")
-    try:
+    with appearing(file) as partial:
         for quality in range(91, 0, -10):
             image.save(partial, format="WEBP", quality=quality, method=6)
             if partial.stat().st_size <= THUMBNAIL_BYTES:
                 break
-        partial.replace(file)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -22,6 +22,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from mmdit.catalog import CATALOG
+from mmdit.files import appearing
 from mmdit.model.object_head import LEVELS
 from mmdit.model.text import MAX_TOKENS, TextEncoder
 from mmdit.model.transformer import MiniMMDiT
@@ -260,11 +261,9 @@ class Trainer:
         for name, optimizer in self.optimizers.items():
             for index, slots in optimizer.state_dict()["state"].items():
                 state |= {f"{name}.{index}.{slot}": value for slot, value in slots.items()}
-        partial = out / "state.partial"
-        save_file(
-            {name: value.contiguous() for name, value in state.items()}, partial, metadata={"step": str(self.step)}
-        )
-        partial.replace(out / "state.safetensors")
+        state = {name: value.contiguous() for name, value in state.items()}
+        with appearing(out / "state.safetensors") as partial:
+            save_file(state, partial, metadata={"step": str(self.step)})
 
     def resume(self) -> bool:
         """Continue from the run folder's saved state; False when there is none."""

@@ -192,11 +192,13 @@ class Api:
             Of each: name, task, licence, what it needs, bytes to download, defaults, and whether it is in use.
         """
         known = {entry.name: entry for entry in (*CATALOG.values(), self._model())}
+        loaded = self._jobs.model.entry
+        in_use = "" if loaded is None else loaded.name
         return [
             {
                 "name": entry.name if isinstance(entry.source, str) else Path(entry.name).name,
                 "task": entry.task, "licence": entry.licence, "needs": entry.needs, "download": entry.download,
-                "steps": entry.steps, "guidance": entry.guidance, "in_use": entry.name == self._model().name,
+                "steps": entry.steps, "guidance": entry.guidance, "in_use": entry.name == in_use,
             }
             for entry in known.values()
         ]  # fmt: skip

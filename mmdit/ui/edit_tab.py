@@ -212,7 +212,7 @@ class EditTab:
             return {}
         return {
             self.fitted: number,
-            self.abilities: gr.update(visible=editor.entry.pipeline is None),
+            self.abilities: gr.update(visible=editor.entry.is_embedded),
             self.told: abilities.text(),
             **self.fields.suited(editor.traits, is_first=fitted == 0),
         }
@@ -343,8 +343,8 @@ class EditTab:
     # ---- the model
 
     def model_in_use(self) -> ModelEntry:
-        """The loaded one, or else the one that is being loaded."""
-        return self.jobs.model.entry or self.model
+        """The loaded one, or else the one that is being loaded or was last."""
+        return self.jobs.model.entry_or(self.model)
 
     def request(self, values: Values) -> "EditRequest":
         """What the left column and the stack ask for. Raises EditError, ImageError or LoraError."""

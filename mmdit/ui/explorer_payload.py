@@ -17,6 +17,7 @@ import numpy as np
 
 from mmdit.attention.maps import COPIED_FROM, AttentionMaps, MapsError
 from mmdit.attention.overlay import COLOUR_MAPS, colour_table
+from mmdit.files import appearing
 from mmdit.runtime.history import Entry, History
 from mmdit.ui import markup
 
@@ -90,10 +91,12 @@ def _slice(kind: str, position: int | None, count: int) -> slice:
 
 def header(maps: AttentionMaps, entry: Entry) -> dict[str, Any]:
     """All that the page must know before it asks for the first block; JSON-ready."""
-    pictures = {"target": ("Edited picture", entry.result), "reference:0": ("Given picture", entry.source)}
+    pictures = {"target": ("Edited picture", entry.result)}
+    for place, source in enumerate(entry.sources):
+        pictures[f"reference:{place}"] = ("Given picture" if place == 0 else f"Picture {place + 1}", source)
     streams = []
     for of in maps.streams:
-        label, picture = pictures.get(of.name, (f"Picture {of.name.rpartition(':')[2]}", None))
+        label, picture = pictures.get(of.name, (of.name, None))
         url = markup.file_url(picture) if picture is not None else None
         streams.append({"name": of.name, "label": label, "rows": of.height, "columns": of.width, "picture": url})
     return {
@@ -218,9 +221,8 @@ class Shelf:
             return self._blocks[file.name][1]
         block = make_block(maps, direction, stream, *positions)
         self.folder.mkdir(parents=True, exist_ok=True)
-        partial = file.with_suffix(".partial")
-        partial.write_bytes(block.levels.tobytes())
-        partial.replace(file)
+        with appearing(file) as partial:
+            partial.write_bytes(block.levels.tobytes())
         answer = {
             "url": markup.file_url(file),
             "scales": [[float(f"{scale:.8g}") for scale in scales] for scales in block.scales],
@@ -234,10 +236,9 @@ class Shelf:
         if entry.maps is None:
             raise MapsError(NO_MAPS)
         if entry.name not in self._read:
-            try:
-                maps = AttentionMaps.load(entry.maps)
-            except FileNotFoundError as error:
-                raise MapsError("the file with this result's maps is gone; edit again to record new ones") from error
+            if not entry.maps.is_file():
+                raise MapsError("the file with this result's maps is gone; edit again to record new ones")
+            maps = AttentionMaps.load(entry.maps)
             self._read[entry.name] = (maps, header(maps, entry))
             while len(self._read) > 2:
                 self._read.popitem(last=False)

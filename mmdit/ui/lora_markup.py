@@ -11,6 +11,7 @@ from html import escape
 
 from mmdit.lora.inspect import LoraReport
 from mmdit.lora.presets import Preset
+from mmdit.runtime.sizes import shown_size
 from mmdit.ui.language import say
 from mmdit.ui.lora_shelf import HIGHEST, LOWEST, STEP, shown
 
@@ -174,7 +175,7 @@ def _left_out(report: LoraReport) -> str:
 
 def _details(report: LoraReport, is_open: bool) -> str:
     like = say("looks like {family}", family=report.family)
-    about = f"{report.format} · {report.dtype} · {_bytes(report.bytes)} · {like}: {report.evidence}"
+    about = f"{report.format} · {report.dtype} · {shown_size(report.bytes)} · {like}: {report.evidence}"
     lists = "".join(
         f"<p><b>{label}</b> {escape(_some(names, 12))}</p>"
         for label, names in (
@@ -252,13 +253,6 @@ def _range(values: Sequence[float]) -> str:
 
 def _some(names: Sequence[str], most: int = NAMED) -> str:
     return ", ".join(names[:most]) + (say(" and {count} more", count=len(names) - most) if len(names) > most else "")
-
-
-def _bytes(count: int) -> str:
-    for unit, size in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
-        if count >= size:
-            return f"{count / size:.3g} {unit}"
-    return f"{count} bytes"
 
 
 def _sentence(text: str) -> str:

@@ -4,11 +4,11 @@ In: picture files and pictures. Out: addresses. Knows nothing of what is on them
 """
 
 import hashlib
-import threading
 from pathlib import Path
 
 from PIL import Image, ImageOps
 
+from mmdit.files import appearing
 from mmdit.ui import markup
 
 
@@ -37,9 +37,8 @@ class Pictures:
     def keep(self, name: str, picture: Image.Image) -> str:
         """The address of a picture that was made here; ``name`` ends in .jpg or .png."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        partial = self._folder / f"partial-{threading.get_ident()}.{name}"
-        picture.save(partial, quality=88)
-        partial.replace(self._folder / name)
+        with appearing(self._folder / name) as partial:
+            picture.save(partial, "PNG" if name.endswith(".png") else "JPEG", quality=88)
         return markup.file_url(self._folder / name)
 
 

@@ -203,7 +203,7 @@ class SeriesBook:
 def _load(entry: Entry) -> AttentionMaps:
     try:
         return AttentionMaps.load(entry.maps)
-    except (MapsError, FileNotFoundError) as error:
+    except MapsError as error:
         raise MapsError(f"The maps of {entry.maps.name} can't be read; make the series again.") from error
 
 

@@ -71,8 +71,8 @@ class LoraShelf:
 
     @property
     def model(self) -> ModelEntry:
-        """The model in use, or the one that is loaded first."""
-        return self.jobs.model.entry or self._first
+        """The model in use, or else the one that is being loaded or was last."""
+        return self.jobs.model.entry_or(self._first)
 
     # ---- keys
 

@@ -67,7 +67,7 @@ class RegionPanel:
         """The explorer's "Use as region": an update that shows what its result was made from, with that map marked."""
         from mmdit import images
 
-        chosen = {kind: getattr(event, kind, None) for kind in ("word", "direction", "stream", "layer", "step", "head")}
+        chosen = {kind: getattr(event, kind, None) for kind in ("word", "direction", "layer", "step", "head")}
         entry = self.shelf.history.find(str(getattr(event, "entry", "")))
         if entry is None:
             return self.clear()
@@ -104,22 +104,8 @@ class RegionPanel:
         """
         from mmdit.region import Region
 
-        mask = self.read(value, region_payload.preview_size(size))
-        return None if mask is None else Region(mask, self.read_feather(value))
-
-    @staticmethod
-    def read(value: Any, size: tuple[int, int]) -> Image.Image | None:
-        """The mask in a value of the component, "L", at a picture's (width, height); None: nothing is marked.
-
-        Raises:
-            ValueError: what a browser sent is no mask of such a picture.
-        """
-        return region_payload.read_mask(value, size)
-
-    @staticmethod
-    def read_feather(value: Any) -> float:
-        """The soft edge's width, in pixels of the whole picture. Raises ValueError."""
-        return region_payload.read_feather(value)
+        mask = region_payload.read_mask(value, region_payload.preview_size(size))
+        return None if mask is None else Region(mask, region_payload.read_feather(value))
 
 
 def _text(name: str) -> str:

@@ -189,7 +189,7 @@ class RequestFields:
         names = {
             self.instruction: "instruction", self.seed: "seed", self.steps: "steps", self.guidance: "guidance",
             self.negative: "negative", self.true_guidance: "true_guidance", self.denoise: "denoise",
-            self.resolution: "resolution", self.reasoning: "reasoning", self.guard: "guard",
+            self.resolution: "resolution", self.reasoning: "reasoning",
         }  # fmt: skip
         values = self.defaults() | {field: settings[name] for field, name in names.items() if name in settings}
         size, strength = tuple(settings.get("size", given)), settings.get("strength") or {}
@@ -201,7 +201,14 @@ class RequestFields:
             self.guidance: min(values[self.guidance], guidance["maximum"]),
             self.strength: strength.get("value", 1),
             self.neutral: strength.get("neutral", NEUTRAL),
+            **self._guard(settings),
         }
+
+    def _guard(self, settings: dict[str, Any]) -> Values:
+        """What settings leave out was off, where this model has a guard."""
+        model = self._model()
+        has_one = not model.is_embedded and settings.get("model") == model.name
+        return {self.guard: settings.get("guard", "off")} if has_one else {}
 
     def suited(self, traits: "Traits", is_first: bool) -> Values:
         """Updates that show what the model in use has a use for, with its ranges and defaults, and hide the rest.
@@ -302,6 +309,8 @@ class RequestFields:
             value = values[field]
             if not isinstance(value, int | float) or not least <= value <= most:
                 raise EditError(f"{name} is {value!r}; it must be a number from {least:g} to {most:g}")
+            if name != "guidance" and value != int(value):
+                raise EditError(f"{name} is {value!r}; it must be a whole number")
 
     def _optional(self, values: Values, traits: "Traits") -> dict[str, Any]:
         """What the fields ask for that only some models have."""
@@ -324,7 +333,7 @@ def _spoken(choices: list[tuple[str, str]]) -> list[tuple[str, str]]:
 
 def _sampling(model: ModelEntry) -> tuple[dict[str, Any], dict[str, Any]]:
     """Range, default and explanation of steps and of guidance."""
-    if model.pipeline is None:
+    if model.is_embedded:
         steps = (20, mark("One is the most exact with this editor; with more, the picture comes in stages."))
         guidance = (5, mark("1 is none, and what the editor was measured at; other values take twice the time."))
     else:
@@ -340,7 +349,7 @@ def recording(model: ModelEntry) -> "RecordSpec":
     """Everything for the embedded editor; means for large ones, whose maps would take gigabytes."""
     from mmdit.attention.spec import RecordSpec
 
-    if model.pipeline is None:
+    if model.is_embedded:
         return RecordSpec(steps="all", heads="all", patches="all", dtype="float16")
     return RecordSpec(dtype="float16")
 

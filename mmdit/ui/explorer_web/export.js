@@ -57,7 +57,7 @@ function slug(text) {
   return text.replace(/[^\p{L}\p{N}]+/gu, '-').replace(/^-|-$/g, '') || 'map';
 }
 
-// The edited picture's map; which one, the server finds again by its place in the recording.
+// The map of this view's word over the picture that is marked, which the server finds by its place in the recording.
 function useAsRegion() {
   const position = index => index === MEAN ? null : index;
   const {word, direction} = view;
