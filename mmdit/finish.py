@@ -7,7 +7,7 @@ as edited. Out: the result's picture, and how far it had drifted.
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from PIL import Image
+from PIL import Image, ImageChops
 
 from mmdit.region import Region
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mmdit.alignment import Drift
 
 Guard = Literal["off", "measure", "correct"]
+VISIBLE = 13  # of 255, below which nobody sees a pixel's change
 
 
 @dataclass(frozen=True)
@@ -48,5 +49,13 @@ def finish(source: Image.Image, edited: Image.Image, region: Region | None, guar
         elif drift.seen and drift.reliable:
             warnings = (f"The picture has drifted: {drift.said()}. The guard can correct that.",)
     if region is not None:
-        edited = region.blend(source, edited)
+        within = region.blend(source, edited)
+        if _differs(source, edited) and not _differs(source, within):
+            warnings += ("The edit lies outside of the region, where nothing is changed: mark another one.",)
+        edited = within
     return Finished(edited, drift, warnings)
+
+
+def _differs(picture: Image.Image, other: Image.Image) -> bool:
+    """Whether some pixel of two RGB pictures of one size differs so that it is seen."""
+    return max(high for _, high in ImageChops.difference(picture, other).getextrema()) >= VISIBLE

@@ -19,18 +19,20 @@ from mmdit.attention.recorder import Recorder, observing
 from mmdit.attention.spec import EditTokens, RecordSpec
 from mmdit.families.family import EditCall, FamilyOutput, OnStep, Traits, check_call
 from mmdit.families.loading import load_errors
-from mmdit.families.mini_reference import UNNAMED, SecondPicture, borrow, instruction_for_first
+from mmdit.families.mini_reference import UNNAMED, SecondPicture, borrow, instruction_for_first, speaks_of_second
 from mmdit.families.mini_sampling import LastStep, sampled
 from mmdit.families.mini_strength import Weighed, mixed, times
 from mmdit.families.mini_told import told_of
-from mmdit.families.strength import EDITS, TextTokens, interpolate
+from mmdit.families.strength import EDITS, Strength, TextTokens, interpolate
 from mmdit.families.words import WORD
 from mmdit.model import checkpoint
+from mmdit.model.asides import GRADUAL, amount
 from mmdit.model.drawing import Drawing
 from mmdit.model.edit_field import EditField, carry
 from mmdit.model.patchwork import Patchwork
+from mmdit.model.reader import LEAVE
 from mmdit.model.several import OF_TONE, in_order, parts
-from mmdit.model.text import TextFeatures
+from mmdit.model.text import TextFeatures, normalise
 from mmdit.model.tint import Tint
 from mmdit.model.transformer import WORKING_SIZES
 from mmdit.told import NOTHING, Told
@@ -109,9 +111,13 @@ class MiniEditor:
         asked = ", then ".join(f"“{request}”" for request, _ in ordered)
         told, maps, image = Told((f"Made as {len(ordered)} edits: {asked}.",)), None, call.pictures[0]
         recorded = _with_words([request for request, _ in ordered], call.record)
+        of_second = [place for place, (request, _) in enumerate(ordered) if speaks_of_second(request)] or range(
+            len(ordered)
+        )
         untoned = None  # what later objects are looked for in
         for number, (request, kind) in enumerate(ordered):
-            pictures, record = (image, *call.pictures[1:]), call.record if number == recorded else None
+            second = call.pictures[1:] if number in of_second else ()
+            pictures, record = (image, *second), call.record if number == recorded else None
             one = replace(call, pictures=pictures, instruction=request, record=record)
             if number and call.strength is not None:  # what is mixed in is mixed in once
                 one = replace(one, strength=replace(call.strength, others=()))
@@ -129,10 +135,27 @@ class MiniEditor:
 
     def _one(self, call: EditCall, on_step: OnStep | None, seen: Image.Image | None = None) -> FamilyOutput:
         """An instruction that asks for one edit; ``seen`` as in `_made`."""
+        if call.strength is None and not call.literally:
+            asked = self._amount(call.instruction)
+            if asked is not None:
+                how, value, plain = asked
+                call = replace(call, instruction=plain, strength=Strength(LEAVE, value))
+                output = self._mixed(call, on_step, seen)
+                taken = f"“{how}” is taken for a strength of {value:g}; set the strength for another."
+                return replace(output, told=Told((taken,)) + output.told)
         if _mixes(call):
             return self._mixed(call, on_step, seen)
         made = self._made(call, on_step, seen)
         return FamilyOutput(images.to_image(made.picture), made.told, made.maps)
+
+    def _amount(self, instruction: str) -> tuple[str, float, str] | None:
+        """See `asides.amount`; None for what is not a plain request of an edit of which there is more and less."""
+        asked = amount(normalise(instruction))
+        if asked is None:
+            return None
+        reading = self.text_encoder.encode([asked[2]], plainly=True).readings[0]
+        is_gradual = reading is not None and reading.kind in GRADUAL and reading.is_said_by(asked[2])
+        return asked if is_gradual else None
 
     def _mixed(self, call: EditCall, on_step: OnStep | None, seen: Image.Image | None) -> FamilyOutput:
         """The edit of each text by itself, mixed; the maps are those of the instruction."""
@@ -185,12 +208,16 @@ class MiniEditor:
         field, of_second = last.estimated(looked_at), NOTHING
         if seen is not None and not any(isinstance(one, Tint) and one.shown.all() for one in field.overlays):
             return self._made(call, on_step, way=way)
-        if second is not None:
+        reading = text.readings[0]
+        if second is not None and (reading is None or not reading.asks_nothing):
             field, of_second = self._with_borrowed(field, second)
         edited = self._at_full_size(last, field, working, source)
         maps = None if recorder is None else recorder.maps()
         after = images.resize(edited, *working.shape[-2:])
-        told = told_of(text, field, self._known, working, after, was_read=not call.literally, has_maps=maps is not None)
+        told = told_of(
+            call.instruction, text, field, self._known, working, after,
+            was_read=not call.literally, has_maps=maps is not None,
+        )  # fmt: skip
         return _Made(edited, field, of_second + told, maps)
 
     def _at_full_size(self, last: LastStep, field: EditField, working: Tensor, source: Tensor) -> Tensor:

@@ -64,6 +64,11 @@ class Borrowed:
     texture: Tensor
 
 
+def speaks_of_second(instruction: str) -> bool:
+    """Whether it tells the pictures apart."""
+    return bool(WHICH.search(instruction) or UNNAMED.search(instruction))
+
+
 def instruction_for_first(instruction: str, name: str | None) -> str:
     """The instruction as if there were one picture; an object that it does not name is called ``name``."""
     if name is not None:

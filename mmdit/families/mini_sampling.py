@@ -31,12 +31,14 @@ class LastStep:
         noisy: what it estimated it from.
         estimate: see `mmdit.model.self_ensemble`.
         inpainter: what continues the picture where an object was.
+        blurs: (B,) whether an instruction is read as the blur of the whole picture.
     """
 
     field: EditField
     noisy: Tensor
     estimate: Estimate
     inpainter: Inpainter
+    blurs: Tensor
 
     def refined(self, working: Tensor) -> EditField:
         """The edit of ``working``, from several views of it; beneath overlays, the picture without the object."""
@@ -47,7 +49,7 @@ class LastStep:
         covered = torch.zeros(len(working), dtype=torch.bool, device=working.device)
         for overlay in self.field.overlays:
             covered = covered | overlay.shown
-        return ensemble(self.estimate, self.field, self.noisy, working, ~covered)
+        return ensemble(self.estimate, self.field, self.noisy, working, ~covered).blurred(self.blurs)
 
     def continued(self, field: EditField, working: Tensor) -> EditField:
         """An estimated edit, with what stands behind objects that leave their places."""
@@ -101,6 +103,8 @@ def sampled(
         torch.randn(working.shape[1:], generator=torch.Generator().manual_seed(seed))[None] for seed in seeds
     ]).to(working.device)  # fmt: skip
     unconditional = () if guidance == 1.0 else (models.text_encoder.encode([""] * len(seeds)).to(working.device),)
+    kinds = ["" if reading is None else reading.kind for reading in text.readings]
+    blurs = torch.tensor([kind == "blur" for kind in kinds], device=working.device)
     everything, found = torch.arange(len(seeds), device=working.device), list[LastStep]()
 
     @torch.inference_mode()
@@ -129,8 +133,8 @@ def sampled(
         field = seen(noisy, working, everything, texts, timestep, find_objects=not found)
         # What is laid over it follows from the source and the words, not from what was painted meanwhile.
         overlays = found[0].field.overlays if found else placing.placed(field, amount, way)
-        field = replace(field, overlays=overlays)
-        found[:] = [LastStep(field, noisy, partial(seen, texts=texts, timestep=timestep), models.inpainter)]
+        field = replace(field, overlays=overlays).blurred(blurs)
+        found[:] = [LastStep(field, noisy, partial(seen, texts=texts, timestep=timestep), models.inpainter, blurs)]
         return field.beside_overlays().apply(working).clamp(-1, 1)
 
     sample(estimate, noise, steps, solver, on_step)

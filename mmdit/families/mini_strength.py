@@ -49,6 +49,11 @@ class Weighed:
     @property
     def told(self) -> Told:
         """What is to be said of a strength of which there is no such thing."""
+        if self._is_moved and not 0 <= self.strength <= 1:
+            counts = min(max(self.strength, 0.0), 1.0)
+            return Told(
+                warnings=(f"An object is moved no farther: the strength {self.strength:g} counts as {counts:g}.",)
+            )
         if self._is_on_its_way or self._counted == self.strength:
             return NOTHING
         what = "Nothing can be more than added, removed, replaced or recoloured, or less than not at all"
@@ -73,6 +78,11 @@ class Weighed:
     def _is_on_its_way(self) -> bool:
         overlays = self.field.overlays
         return any(bool((one.shown & (one.leaves != UNKNOWN)).any()) for one in overlays if isinstance(one, CutOut))
+
+    @property
+    def _is_moved(self) -> bool:
+        overlays = self.field.overlays
+        return any(bool((one.shown & (one.scale == 1)).any()) for one in overlays if isinstance(one, CutOut))
 
     @property
     def _is_all(self) -> bool:

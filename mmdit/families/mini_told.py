@@ -14,15 +14,17 @@ from mmdit.model.edit_field import EditField
 from mmdit.model.overlay import UNKNOWN
 from mmdit.model.reader import FOREIGN, NEEDED, OTHER, Reading
 from mmdit.model.removal import Removal
-from mmdit.model.text import TextFeatures
+from mmdit.model.text import TextFeatures, normalise
 from mmdit.model.tint import Tint
 from mmdit.model.vocabulary import COLOURS
 from mmdit.told import Told
 
+SEVERAL = frozenset(("both", "all", "every", "each"))
 VISIBLE = 0.05  # change of a working pixel, of the full range, below which nobody sees it
 
 
 def told_of(
+    instruction: str,
     text: TextFeatures,
     field: EditField,
     known: Sequence[str],
@@ -35,7 +37,7 @@ def told_of(
     """What is to be said of one edit.
 
     Args:
-        text: of the one instruction.
+        text: the instruction, encoded.
         known: names of the objects, by number.
         before, after: (1, 3, height, width) in [−1, 1], at the working size.
         was_read: whether the reader was asked.
@@ -44,13 +46,20 @@ def told_of(
     notes, warnings, reading = list[str](), list[str](), text.readings[0]
     if text.truncated[0]:
         warnings.append(f"Only the start of the instruction was read; left out: “{' '.join(text.truncated[0])}”.")
+    if text.left_out[0]:
+        warnings.append(
+            f"“{' '.join(text.left_out[0])}” was left out: what is new is one, of its own size and colours."
+        )
     asks_nothing = reading is not None and reading.asks_nothing
     if text.read_as[0] and not asks_nothing:
         read = ", ".join(f"“{word}” as “{other}”" for word, other in text.read_as[0])
         notes.append(f"Read {read}.")
     taken = taken_for(field, known)
     if not is_visible(before, after):
-        warnings.append(f"The picture was left alone: {_reason(reading, found=taken is not None)}.")
+        what = "The picture was left alone" if torch.equal(before, after) else "Hardly anything was changed"
+        warnings.append(f"{what}: {_reason(reading, found=taken is not None)}.")
+    elif reading is not None and reading.name and SEVERAL.intersection(normalise(instruction).split()):
+        warnings.append(f"One {reading.name} is edited at a time: ask again of the result for the next.")
     elif reading is None and was_read:
         did = "followed the words as well as it could" if taken is None else f"took it for “{taken.said()}”"
         warnings.append(f"Not sure what is asked: {did}.")
@@ -91,10 +100,12 @@ def _reason(reading: Reading | None, found: bool) -> str:
     """Why nothing changed; ``found`` is whether something was made of an object."""
     if reading is None:
         return "the instruction was not understood, or what it names is not there"
+    if reading.why:
+        return reading.why
     if reading.kind == FOREIGN:
         return "only English is understood"
     if reading.kind == OTHER:
         return "the instruction asks for no edit that this editor makes, or names nothing that it knows"
     if "name" in NEEDED.get(reading.kind, ()) and not found:
-        return f"no {reading.name} was found in it"
+        return f"no {reading.name} was found in it; one in other colours or tones than its own is often not known"
     return "it looks so already"

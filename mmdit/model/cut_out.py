@@ -69,8 +69,10 @@ class CutOut:
         return torch.cat(done, dim=2)
 
     def by(self, share: float) -> "CutOut":
-        """The same after a share of the way to its new size and place; beyond 1 farther, below 0 the other way."""
-        return replace(self, scale=self.scale**share, to=torch.lerp(self.centre, self.to, share))
+        """The same after a share of the way to its new size, beyond 1 larger or smaller yet, below 0 the other way; and
+        to its new place, which ends there, as the way back ends where it stood.
+        """
+        return replace(self, scale=self.scale**share, to=torch.lerp(self.centre, self.to, min(max(share, 0.0), 1.0)))
 
     def uncovered(self) -> Tensor:
         """See `Overlay.uncovered`: where the object was."""

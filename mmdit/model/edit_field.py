@@ -107,6 +107,15 @@ class EditField:
             overlays=other.overlays,
         )
 
+    def blurred(self, chosen: Tensor) -> "EditField":
+        """The batch, some of it, (B,), softened all over, by definition: where a patch is even at the working size the
+        model sees nothing to soften, but finer text may stand there.
+        """
+        soft = chosen[:, None, None, None]
+        return replace(
+            self, gain=self.gain * ~soft, offset=self.offset * ~soft, softness=self.softness.masked_fill(soft, 1.0)
+        )
+
     def surely_changes(self, least: float = SURELY_CHANGED) -> Tensor:
         """(B,) whether some patch changes with at least this probability."""
         return self.change.sigmoid().flatten(1).amax(dim=1) > least
@@ -195,15 +204,17 @@ def carry(field: EditField, working: Tensor, source: Tensor) -> Tensor:
 def detail_gain(field: EditField, working: Tensor) -> Tensor:
     """How much of the detail expected from the colour matrices alone is there after the edit, (1, 1, h, w) in [0, 1].
 
-    A local least-squares fit of the edited picture's detail on the expected one's.
+    A local least-squares fit of the edited picture's detail on the expected one's, neither of them clamped: what is
+    white at the working size may be finer text. Where it was softened and holds no detail to fit, that alone counts.
     """
-    expected = _detail((working + EditField.gained(working, field.gain)).clamp(-1, 1))
-    found = _detail(field.apply(working).clamp(-1, 1))
+    expected = _detail(working + EditField.gained(working, field.gain))
+    found = _detail(field.apply(working))
 
     def local_sum(picture: Tensor) -> Tensor:
         return functional.avg_pool2d(picture.sum(dim=1, keepdim=True), 9, stride=1, padding=4)
 
-    return ((local_sum(expected * found) + 1e-4) / (local_sum(expected.square()) + 1e-4)).clamp(0, 1)
+    fit = (local_sum(expected * found) + 1e-4) / (local_sum(expected.square()) + 1e-4)
+    return fit.minimum(1 - field.softness).clamp(0, 1)
 
 
 def _detail(picture: Tensor) -> Tensor:

@@ -35,7 +35,8 @@ SURE, POSSIBLE, CANDIDATES = 0.5, 0.02, 3
 """Probability of a name from which it counts by itself, and if its drawing fits, of so many names."""
 ALIKE, WELL, SHAPED = 0.5, 0.9, 0.7
 """Share of a drawing's pixels that have the picture's colours from which it fits, and fits well; the overlap with the
-outline from which it does without."""
+outline from which it does without, and the share of its pixels that it explains, of which one is needed: a part of a
+large object has its colours, too."""
 STANDING = ("recolours", "removes", "resizes", "replaces")
 ASKED = (*STANDING, "adds")
 EDGE = 1e-4  # the probability of a pixel that surely belongs to no object, and of one that surely does is 1 − that
@@ -112,7 +113,7 @@ class FoundObjects:
             if not (textures[name, 3] > 0.5).any():  # a model that has learnt no drawings
                 continue
             square, sight = _sighted(textures[name], picture, outline)
-            if sight.alike >= fits:
+            if sight.alike >= fits and max(sight.explained, sight.overlap) >= SHAPED:
                 edges = sight.edges(outline)
                 drawn = (sight.drawn[None], sight.known[None, None]) if sight.explained > EXACT else ()
                 best, fits = (name, square, edges, hidden(edges[None, None], *drawn)[0]), sight.alike

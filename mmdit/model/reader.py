@@ -72,10 +72,12 @@ NEEDED: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 """Kind → what else must be said for the edit to be made."""
 OPTIONAL: dict[str, tuple[str, ...]] = {
-    "recolour": ("which",), "remove": ("which",), "bigger": ("which",), "smaller": ("which",),
-    "add": ("place", "beside", "name"), "frame": ("colour",),
+    "recolour": ("which",), "remove": ("which",), "bigger": ("which",), "smaller": ("which",), "replace": ("which",),
+    "move": ("which",), "add": ("place", "beside", "name"), "frame": ("colour",),
 }  # fmt: skip
 """Kind → what else may be said."""
+SAID_IF_SURE = ("replace", "move")
+"""Kinds of which nobody taught the reader which of several is meant: what it is unsure of there was not said."""
 PLAIN_WORDS: dict[str, tuple[str, tuple[str, ...]]] = {
     "black and white": ("make it black and white", ("black and white", "grayscale", "greyscale")),
     "sepia": ("make it sepia", ("sepia",)),
@@ -97,12 +99,12 @@ PLAIN_WORDS: dict[str, tuple[str, tuple[str, ...]]] = {
 LEAVE = "leave it as it is"
 """What asks for nothing, said plainly."""
 ASKING = frozenset((
-    "a", "all", "an", "and", "apply", "as", "at", "be", "bit", "can", "change", "colour", "colours", "convert",
-    "could", "do", "edit", "effect", "entire", "everything", "for", "get", "give", "here", "i", "image", "in",
-    "into", "it", "its", "just", "like", "little", "look", "lot", "make", "me", "more", "much", "my", "need",
-    "now", "of", "on", "photo", "photograph", "picture", "please", "put", "shot", "show", "slightly", "so", "some",
-    "than", "that", "the", "them", "this", "to", "turn", "up", "very", "want", "we", "whole", "with", "would",
-    "you", "your",
+    "a", "all", "an", "and", "apply", "as", "asap", "at", "be", "bit", "can", "change", "colour", "colours",
+    "completely", "convert", "could", "do", "edit", "effect", "entire", "everything", "for", "get", "give", "here",
+    "i", "image", "in", "into", "it", "its", "just", "like", "little", "look", "lot", "make", "me", "more", "much",
+    "my", "need", "now", "of", "on", "photo", "photograph", "picture", "please", "pls", "plz", "put", "shot",
+    "show", "slightly", "so", "some", "than", "thank", "thanks", "that", "the", "them", "then", "this", "to",
+    "turn", "up", "very", "want", "we", "whole", "with", "would", "you", "your",
 ))  # fmt: skip
 """What people say around a kind's own words: an instruction of nothing else needs no other reading."""
 SIDES = {
@@ -110,6 +112,8 @@ SIDES = {
     "front": "in front of",
 }  # fmt: skip
 """`BESIDE` in words."""
+SIDE_OF = {"left": "left", "right": "right", "upper": "top", "lower": "bottom"}
+"""Which of two objects → the word of `PLACES` for where it stands."""
 _WIDTH, _HEADS = 192, 4
 
 
@@ -125,6 +129,7 @@ class Reading:
         place: where something new or moved stands, one of `PLACES`.
         which: of several objects of the name, one of `WHICH`.
         beside: where something new stands, seen from the named object, one of `BESIDE`.
+        why: nothing is to be done, where that is known better than from the kind.
 
     Where it says nothing of the sort, an empty text.
     """
@@ -137,6 +142,7 @@ class Reading:
     place: str = NONE
     which: str = NONE
     beside: str = NONE
+    why: str = NONE
 
     @property
     def is_possible(self) -> bool:
@@ -289,7 +295,11 @@ def _reading(answers: dict[str, Tensor], about_object: bool) -> Reading | None:
     for question in OPTIONAL.get(kind, ()):
         said[question], probability = _likeliest(answers, question)
         if probability < sure:
-            return None
+            if kind not in SAID_IF_SURE:
+                return None
+            said[question] = NONE
+        if question == "which" and SIDE_OF.get(said["which"]) in said.get("place", NONE).split():
+            said[question] = NONE  # "to the left" is where it goes
     reading = Reading(kind, **said)
     return reading if reading.is_possible else None
 

@@ -23,13 +23,18 @@ from torch.nn import functional
 from transformers import BertConfig, BertModel
 
 from mmdit.model import eight_bits
+from mmdit.model.asides import bare, which_is_moved, why_not
 from mmdit.model.lexicon import LEXICON_FILE, Lexicon
-from mmdit.model.reader import ASKING, FOREIGN, LAYERS, PLAIN_WORDS, READER_FILE, Reader, Reading
+from mmdit.model.reader import ASKING, FOREIGN, LAYERS, OTHER, PLAIN_WORDS, READER_FILE, Reader, Reading
 from mmdit.model.vocabulary import COLOURS, OBJECTS, PHOTO_EDITS
 
 REFUSALS = ("don't ", "do not ", "please don't ", "please do not ", "never ")
 """How an instruction begins that asks for nothing."""
-ENGLISH = frozenset({"the", "it", "make", "and", "please", "this", "that", "with", "should", "want", "give", "picture"})
+ENGLISH = frozenset((
+    "the", "it", "make", "and", "please", "this", "that", "with", "should", "want", "give", "picture", "brighten",
+    "darken", "sharpen", "desaturate", "dehaze", "denoise", "rotate", "flip", "crop", "resize", "remove", "enlarge",
+    "shrink",
+))  # fmt: skip
 """What holds one of these is in English, whatever else it holds."""
 VOCABULARY_FILE = "vocab.txt.gz"
 MAX_TOKENS = 20
@@ -47,6 +52,7 @@ class TextFeatures:
         truncated: per instruction, the words beyond `MAX_TOKENS` that were not read.
         read_as: per instruction, the whole of it or each word that was replaced, with what it was read as; only words
             that were read, each pair once.
+        left_out: per instruction, words for what something new should be like, which count for nothing.
         readings: per instruction, what a reader says that it asks for; None where it is not sure, or was not asked.
     """
 
@@ -57,6 +63,7 @@ class TextFeatures:
     truncated: tuple[tuple[str, ...], ...]
     read_as: tuple[tuple[tuple[str, str], ...], ...]
     readings: tuple[Reading | None, ...]
+    left_out: tuple[tuple[str, ...], ...]
 
     def to(self, device: torch.device | str) -> "TextFeatures":
         return replace(self, **{name: getattr(self, name).to(device) for name in ("features", "ids", "mask")})
@@ -91,6 +98,11 @@ class TextEncoder(nn.Module):
         """The word pieces in the order of their numbers."""
         vocabulary = self.tokenizer.get_vocab()
         return sorted(vocabulary, key=vocabulary.__getitem__)
+
+    @property
+    def things(self) -> frozenset[str]:
+        """Words for the objects that the editor knows."""
+        return frozenset() if self.lexicon is None else self.lexicon.things
 
     @property
     def channels(self) -> int:
@@ -139,6 +151,9 @@ class TextEncoder(nn.Module):
                 the plain ones then.
         """
         said = [normalise(instruction).split() for instruction in instructions]
+        left_out = [()] * len(said)
+        if plainly and self.reader is not None:
+            said, left_out = zip(*(bare(words, self.things) for words in said), strict=True)
         readings = self._read(said) if plainly and self.reader is not None else [None] * len(said)
         wholes = [_other_words(words, reading) for words, reading in zip(said, readings, strict=True)]
         told = [_read_words(words, reading) for words, reading in zip(said, readings, strict=True)]
@@ -159,7 +174,9 @@ class TextEncoder(nn.Module):
             read_as.append(tuple(dict.fromkeys(as_whole if whole or whole_told else pairs)))
         slots = slots or max(1, max(len(ids) for ids in kept))
         features, ids, mask = self._features(kept, slots)
-        return TextFeatures(features, ids, mask, tuple(words), tuple(truncated), tuple(read_as), tuple(readings))
+        return TextFeatures(
+            features, ids, mask, tuple(words), tuple(truncated), tuple(read_as), tuple(readings), tuple(left_out)
+        )
 
     @torch.inference_mode()
     def states(self, instructions: list[str]) -> tuple[Tensor, Tensor]:
@@ -177,25 +194,41 @@ class TextEncoder(nn.Module):
         """What the reader says; nothing of an edit that is refused, nor of another tone of the whole picture where an
         object is named, or another such edit.
         """
-        things = frozenset() if self.lexicon is None else self.lexicon.things
         texts = [" ".join(words) for words in said]
-        states, mask = self.states([" ".join(self._named(words)) for words in said])
+        bare_of_which = [which_is_moved(words, self.things) for words in said]
+        states, mask = self.states([" ".join(self._named(words)) for words, _ in bare_of_which])
         found = self.reader.read(states, mask)
         foreign = self.reader.are_foreign(states, mask, found)
         for row, (words, reading) in enumerate(zip(said, found, strict=True)):
             if foreign[row] and not ENGLISH.intersection(words):
                 found[row] = Reading(FOREIGN)
                 continue
+            kind = "" if reading is None else reading.kind
+            why = "" if kind == OTHER else self._why_not(texts[row], kind)
+            if why:
+                found[row] = Reading(OTHER, why=why)
+                continue
             if reading is None:
                 continue
-            refused = not reading.asks_nothing and texts[row].startswith(REFUSALS)
+            refused = texts[row].startswith(REFUSALS)
+            if refused and (kind == OTHER or reading.is_said_by(texts[row].split(" ", 1)[1].removeprefix("not "))):
+                found[row] = Reading(OTHER, why="it says what not to do")
+                continue
             if reading.kind in PHOTO_EDITS:
-                unclear = things & set(words) or _names_another(texts[row], reading.kind)
+                unclear = self.things & set(words) or _names_another(texts[row], reading.kind)
             else:
                 unclear = reading.kind not in PLAIN_WORDS and self._names_effect(words)
+            which = bare_of_which[row][1]
             if not words or refused or unclear:
                 found[row] = None
+            elif reading.kind == "move" and which:
+                found[row] = replace(reading, which=which)
         return found
+
+    def _why_not(self, instruction: str, kind: str) -> str:
+        """See `asides.why_not`."""
+        own = PLAIN_WORDS[kind][1] if kind in PLAIN_WORDS else ()
+        return why_not(instruction, kind, own, (of for _, every in PLAIN_WORDS.values() for of in every), self.things)
 
     def _names_effect(self, words: list[str]) -> bool:
         """Whether the lexicon reads a word as an edit of the whole picture's own: what the reader takes for an object
