@@ -93,6 +93,15 @@ def test_a_moved_object_goes_a_part_of_the_way(editor: Editor, gravel: Image.Ima
     assert np.abs(middles[1] - (middles[0] + middles[2]) / 2).max() <= 4
 
 
+def test_a_moved_object_goes_no_farther_than_its_place(editor: Editor, gravel: Image.Image) -> None:
+    there = edited(editor, gravel, "move the apple to the top right")
+    for strength, expected in ((2.0, there.image), (-1.0, gravel)):
+        moved = edited(editor, gravel, "move the apple to the top right", strength)
+        assert np.abs(levels(moved.image) - levels(expected)).mean() < 0.5
+        assert any("moved no farther" in warning for warning in moved.warnings)
+    assert not any("moved no farther" in warning for warning in there.warnings)
+
+
 @pytest.mark.parametrize("instruction", ["remove the dog", "add a star at the top", "make the dog red"])
 def test_nothing_is_more_than_there_or_gone(instruction: str, editor: Editor, gravel: Image.Image) -> None:
     whole = edited(editor, gravel, instruction)

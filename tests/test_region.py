@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from mmdit.editor import Editor, EditRequest
 from mmdit.images import ImageError, load_image, read_settings, save_png
 from mmdit.region import Region, RegionError, from_map, load_mask, region_of
 
@@ -180,3 +181,15 @@ def test_masks_are_read_from_files(tmp_path: Path) -> None:
     (tmp_path / "no.png").write_text("no picture")
     with pytest.raises(ImageError, match=r"no\.png"):
         load_mask(tmp_path / "no.png")
+
+
+@pytest.mark.shipped
+def test_an_edit_outside_of_the_region_is_told(editor: Editor, gravel: Image.Image) -> None:
+    mask = np.zeros((360, 270), dtype=np.uint8)
+    mask[330:, :60] = 255
+    corner = Region(Image.fromarray(mask), feather=0)
+    missed = editor.edit(EditRequest([gravel], "remove the apple", seed=1, region=corner))
+    assert np.array_equal(missed.image, gravel)
+    assert any("outside of the region" in warning for warning in missed.warnings)
+    met = editor.edit(EditRequest([gravel], "make it sepia", seed=1, region=corner))
+    assert not any("outside of the region" in warning for warning in met.warnings)
