@@ -1,6 +1,8 @@
 """Key names of real LoRA files against what diffusers, peft and the files' own makers read in them."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -234,6 +236,21 @@ def test_what_is_no_pair_is_named(key: str, layer: str, words: str) -> None:
     reading = read_keys({key: ()}, {"a.0.to_q": (8, 8)})
     assert (reading.unknown, reading.pairs, reading.format) == ((key,), (), "none")
     assert describe(key) == (layer, words)
+
+
+def test_very_long_names_are_no_pairs() -> None:
+    keys = [f"{'a' * 500}.{ending}" for ending in ("lora_A.weight", "lora_B.weight", "lokr_w1", "alpha")]
+    reading = read_keys(dict.fromkeys(keys, (8, 8)), {"a.0.to_q": (8, 8)})
+    assert (reading.unknown, reading.pairs) == (tuple(keys), ())
+    assert [describe(key) for key in keys] == [(key, "no LoRA pair") for key in keys]
+
+
+@pytest.mark.parametrize("part", [".lokr_a", ".hada_a", ".oft_a", ".lora_magnitude_vector"])
+def test_a_name_that_nearly_is_something_many_times_over_is_told_at_once(part: str) -> None:
+    """In a process of its own, as a search for patterns can't be interrupted."""
+    script = "import sys; from mmdit.lora.formats import describe; print(describe(sys.argv[1] * 10_000 + '!')[1])"
+    ended = subprocess.run([sys.executable, "-c", script, part], capture_output=True, text=True, timeout=30)
+    assert ended.stdout == "no LoRA pair\n"
 
 
 def test_a_second_tensor_for_the_same_half_is_not_dropped() -> None:

@@ -88,6 +88,8 @@ Several names in one string are one fused layer, its rows in this order; of seve
 modules exist. The final layer's modulation is left out, for its two halves are stored the other way round.
 """
 
+NO_PAIR = "no LoRA pair"
+LONGEST_KEY = 500  # characters; real ones have some hundred, and searching in longer ones could take minutes
 _PREFIX = re.compile(r"(?:base_model\.model\.|(?:model\.)?diffusion_model\.|transformer\.)*")
 _BEGINNING = re.compile(r"\D*")  # up to the block's number
 _FLAT = re.compile(r"(?:lora_unet|lora_transformer|lycoris)_")
@@ -113,10 +115,10 @@ _FORMATS = (
 """How keys of a pair look; the first that fits."""
 
 _KINDS = (
-    (re.compile(r"\.(?:dora_scale|lora_magnitude_vector(?:\.\w+)*)$"), "DoRA magnitudes"),
-    (re.compile(r"\.lokr_\w+(?:\.\w+)*$"), "LoKr"),
-    (re.compile(r"\.hada_\w+(?:\.\w+)*$"), "LoHa"),
-    (re.compile(r"\.oft_\w+(?:\.\w+)*$"), "OFT"),
+    (re.compile(r"\.(?:dora_scale|lora_magnitude_vector(?:\.\w+){0,2})$"), "DoRA magnitudes"),
+    (re.compile(r"\.lokr_\w+(?:\.\w+){0,2}$"), "LoKr"),
+    (re.compile(r"\.hada_\w+(?:\.\w+){0,2}$"), "LoHa"),
+    (re.compile(r"\.oft_\w+(?:\.\w+){0,2}$"), "OFT"),
     (re.compile(r"\.lora_mid\.weight$"), "LoCon"),
     (re.compile(r"\.diff$"), "full weight difference"),
     (re.compile(r"\.diff_b$"), "bias difference"),
@@ -192,7 +194,7 @@ def split_keys(shapes: Mapping[str, tuple[int, ...]]) -> Layers:
     unknown: list[str] = []
     ways: dict[tuple[str, ...], str] = {}  # how a key begins and ends → the first such key
     for key, shape in shapes.items():
-        found = _PART.search(key)
+        found = _PART.search(key) if len(key) <= LONGEST_KEY else None
         if found is None or _TEXT_ENCODER.match(key):
             unknown.append(key)
             continue
@@ -226,10 +228,12 @@ def resolve(layers: Layers, modules: Mapping[str, tuple[int, int]]) -> Reading:
 
 def describe(key: str) -> tuple[str, str]:
     """The layer that a key of `Reading.unknown` is for, without prefix and ending, and in words what the key holds."""
+    if len(key) > LONGEST_KEY:
+        return key, NO_PAIR
     found, kind = _PART.search(key), "tensor too many"
     if found is None or found[3]:
         found, kind = next(
-            ((found, kind) for pattern, kind in _KINDS if (found := pattern.search(key))), (None, "no LoRA pair")
+            ((found, kind) for pattern, kind in _KINDS if (found := pattern.search(key))), (None, NO_PAIR)
         )
     stem = key[: found.start()] if found else key
     return _own_name(stem), "text encoder" if _TEXT_ENCODER.match(key) else kind
