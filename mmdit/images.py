@@ -19,6 +19,8 @@ from torch.nn import functional
 from mmdit.files import appearing
 
 MAX_PIXELS = 50_000_000
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "AVIF", "PPM")
+"""Of the files that are opened, JPEG with the MPO of phones; Pillow starts other programs for some of its others."""
 SETTINGS_KEY = "mmdit-settings"
 GREY = ("1", "L", "LA")
 SAME_COLOURS = 2  # levels of 255 by which profiles that mean sRGB differ
@@ -38,7 +40,7 @@ def load_image(file: str | Path, background: str = "white") -> Image.Image:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # `prepare` has a limit of its own
         try:
-            with Image.open(file) as opened:
+            with Image.open(file, formats=FORMATS) as opened:
                 return prepare(opened, str(file), background)
         except Image.DecompressionBombError as error:
             raise ImageError(
@@ -46,7 +48,7 @@ def load_image(file: str | Path, background: str = "white") -> Image.Image:
             ) from error
         except UnidentifiedImageError as error:
             raise ImageError(
-                f"{file}: not a picture that can be read; use PNG, JPEG, WebP, BMP, TIFF or GIF"
+                f"{file}: not a picture that can be read; use PNG, JPEG, WebP, BMP, TIFF, GIF or AVIF"
             ) from error
         except ImageError:
             raise
@@ -171,6 +173,6 @@ def read_settings(file: str | Path) -> dict[str, Any] | None:
     Raises:
         OSError: no picture. SyntaxError, ValueError: a damaged one.
     """
-    with Image.open(file) as opened:
+    with Image.open(file, formats=FORMATS) as opened:
         written = opened.info.get(SETTINGS_KEY) if opened.format == "PNG" else None  # text before the pixels
     return json.loads(written) if written else None

@@ -1,5 +1,6 @@
 """Picture files, PIL images and tensors."""
 
+import ast
 import io
 import random
 import struct
@@ -10,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, UnidentifiedImageError
 
 from mmdit import images
 from mmdit.images import ImageError, load_image, prepare, read_settings, save_png, to_image, to_tensor
@@ -232,7 +233,7 @@ def test_unreadable_files_are_refused(tmp_path: Path) -> None:
         assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("kind", ["AVIF", "DDS", "QOI"])
+@pytest.mark.parametrize("kind", ["AVIF", "WEBP", "GIF"])
 def test_damaged_files_are_opened_or_refused_in_a_sentence(kind: str, tmp_path: Path) -> None:
     Image.init()
     if kind not in Image.SAVE:
@@ -250,6 +251,33 @@ def test_damaged_files_are_opened_or_refused_in_a_sentence(kind: str, tmp_path: 
             refused += 1
             assert "\n" not in str(error)
     assert refused > 20
+
+
+@pytest.mark.parametrize("kind", ["EPS", "TGA", "DDS", "PCX", "ICO"])
+def test_only_formats_of_pictures_are_opened_whatever_the_name_says(kind: str, tmp_path: Path) -> None:
+    """Pillow would start Ghostscript for an EPS."""
+    Image.new("RGB", (32, 32), "red").save(tmp_path / "picture.png", kind)
+    with pytest.raises(ImageError, match="not a picture that can be read"):
+        load_image(tmp_path / "picture.png")
+    with pytest.raises(UnidentifiedImageError):
+        read_settings(tmp_path / "picture.png")
+
+
+@pytest.mark.parametrize("kind", [*images.FORMATS, "MPO"])
+def test_every_format_of_pictures_is_opened(kind: str, tmp_path: Path) -> None:
+    Image.init()
+    if kind not in Image.SAVE:
+        pytest.skip(f"this Pillow writes no {kind}")
+    picture = Image.new("RGB", (32, 32), (200, 40, 60))
+    picture.save(tmp_path / "picture", kind, **({"append_images": [picture]} if kind == "MPO" else {}))
+    np.testing.assert_allclose(pixels(load_image(tmp_path / "picture")), np.asarray(picture), atol=4)
+
+
+def test_nothing_is_opened_in_whatever_format_it_is() -> None:
+    for file in Path(images.__file__).parent.rglob("*.py"):
+        for call in (node for node in ast.walk(ast.parse(file.read_text("utf-8"))) if isinstance(node, ast.Call)):
+            if ast.unparse(call.func) == "Image.open":
+                assert any(given.arg == "formats" for given in call.keywords), f"{file.name}:{call.lineno}"
 
 
 @pytest.mark.parametrize("name", ["missing.png", "."])

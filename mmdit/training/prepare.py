@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import BertConfig
 
+from mmdit.images import FORMATS
 from mmdit.model.text import MAX_TOKENS, TextEncoder
 from mmdit.model.vocabulary import OBJECTS
 
@@ -67,7 +68,7 @@ def find_photographs(folders: list[Path]) -> list[Path]:
 def load_photograph(file: Path) -> Tensor | None:
     """(3, height, width) uint8 with a short side of 320, or None for a file that is no usable picture."""
     try:
-        with Image.open(file) as opened:
+        with Image.open(file, formats=FORMATS) as opened:
             opened.draft("RGB", (1280, 1280))
             picture = opened.convert("RGB")
     except (UnidentifiedImageError, OSError):

@@ -361,7 +361,7 @@ def _outcome(made: Entry, kept: Entry) -> str:
 
 
 def _size(entry: Entry) -> tuple[int, int]:
-    with Image.open(entry.result) as opened:
+    with Image.open(entry.result, formats=["PNG"]) as opened:
         return opened.size
 
 

@@ -23,10 +23,12 @@ class Pictures:
 
     def small(self, file: Path, size: tuple[int, int], crop: bool = False) -> str:
         """The address of a copy that fits into (width, height), or fills it if cropped; "" for no readable picture."""
+        from mmdit.images import FORMATS
+
         try:
             name = _named(str(file), file.stat().st_mtime_ns, size, crop)
             if not (self._folder / name).is_file():
-                with Image.open(file) as opened:
+                with Image.open(file, formats=FORMATS) as opened:
                     opened.draft("RGB", size)
                     picture = opened.convert("RGB")
                 self.keep(name, ImageOps.fit(picture, size) if crop else ImageOps.contain(picture, size))

@@ -125,7 +125,7 @@ class SeriesBook:
         with self._lock:
             tiles: list[list[Image.Image]] = []
             for entry in entries:
-                with Image.open(entry.result) as opened:
+                with Image.open(entry.result, formats=["PNG"]) as opened:
                     tiles.append([opened.convert("RGB")])
             found = None
             if run.series.x is None:
@@ -167,7 +167,7 @@ class SeriesBook:
         stem, tag = run.job.id, f"{found.words.index(found.word) if found.word else 'all'}"
         beside = []
         for place, (entry, difference) in enumerate(zip(entries, found.maps, strict=True)):
-            with Image.open(entry.result) as opened:
+            with Image.open(entry.result, formats=["PNG"]) as opened:
                 picture = opened.convert("RGB")
             if place == 0:
                 made, label = (

@@ -182,7 +182,9 @@ def file_url(file: Path) -> str:
 
 def thumbnail(file: Path, side: int = 224) -> str:
     """A small copy of a picture file, as a data URI."""
-    with Image.open(file) as opened:
+    from mmdit.images import FORMATS
+
+    with Image.open(file, formats=FORMATS) as opened:
         opened.draft("RGB", (side, side))
         small = opened.convert("RGB")
     small.thumbnail((side, side))

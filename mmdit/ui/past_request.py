@@ -52,7 +52,7 @@ class PastRequests:
 
     def of_entry(self, entry: Entry) -> tuple[Values, str]:
         """Settings and stack of a result, and a sentence on what an edit from the page has otherwise, if anything."""
-        with Image.open(entry.source) as given:
+        with Image.open(entry.source, formats=["PNG"]) as given:
             return self.of_settings(entry.settings, given.size)
 
     def of_settings(self, settings: dict[str, Any], given: tuple[int, int]) -> tuple[Values, str]:

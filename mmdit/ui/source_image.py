@@ -35,11 +35,11 @@ class SourceImage(gr.Image, metaclass=WithoutStub):
 
 def read_upload(source: str) -> tuple[Image.Image, bool]:
     """An uploaded picture, and whether a browser can show its file. Raises `ImageError` without the folder."""
-    from mmdit.images import load_image
+    from mmdit.images import FORMATS, load_image
 
     with without_folder(source):
         picture = load_image(source)
-    with Image.open(source) as opened:
+    with Image.open(source, formats=FORMATS) as opened:
         return picture, opened.format in SHOWN_BY_BROWSERS
 
 
