@@ -150,9 +150,7 @@ class Family(Protocol):
 
 def check_call(call: EditCall, traits: Traits, name: str) -> None:
     """Raises ValueError: something that the family called ``name`` can't do, in one sentence."""
-    if len(call.pictures) > traits.most_pictures:
-        most = "exactly one" if traits.most_pictures == 1 else f"at most {traits.most_pictures}"
-        raise ValueError(f"{len(call.pictures)} pictures were given; {name} edits {most}")
+    check_number(len(call.pictures), traits.most_pictures, name)
     if call.negative and not traits.takes_negative:
         raise ValueError(f"{name} takes no negative instruction; leave {call.negative!r} out")
     if call.true_guidance != 1 and traits.true_guidance is None:
@@ -165,6 +163,13 @@ def check_call(call: EditCall, traits: Traits, name: str) -> None:
         raise ValueError(f"the method of strength is {EDITS!r}, which {name} does not have; leave it out")
     if call.reasoning and not traits.reasons:
         raise ValueError(f"reasoning is {call.reasoning!r} but {name} can't reason; leave it out")
+
+
+def check_number(pictures: int, most: int, name: str) -> None:
+    """Raises ValueError: more pictures than what is called ``name`` takes, in one sentence."""
+    if pictures > most:
+        taken = "exactly one" if most == 1 else f"at most {most}"
+        raise ValueError(f"{pictures} pictures were given; {name} edits {taken}")
 
 
 def steps_run(steps: int, denoise: float) -> int:

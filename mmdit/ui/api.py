@@ -22,7 +22,7 @@ from mmdit.ui.intake import refusal, sentences, uploaded
 from mmdit.ui.lora_shelf import PRESET, LoraShelf, read_stack
 from mmdit.ui.model_tab import problem_with
 from mmdit.ui.request_fields import NEUTRAL, recording
-from mmdit.ui.source_image import read_upload
+from mmdit.ui.source_image import read_uploads
 
 if TYPE_CHECKING:  # see jobs.py
     from mmdit.editor import EditRequest
@@ -264,11 +264,12 @@ class Api:
     def _request(
         self, pictures: list[Any], instruction: str, loras: Loras | None, record: bool, **settings: Any
     ) -> "EditRequest":
-        """Raises ValueError of many kinds, or gr.Error: an unusable picture, LoRA, or setting."""
+        """Raises ValueError of many kinds, or gr.Error: an unusable picture, too many, an unusable LoRA or setting."""
         from mmdit.editor import EditRequest
 
+        editor, files = self._jobs.editor, [str(uploaded(picture)) for picture in pictures]
         request = EditRequest(
-            [read_upload(str(uploaded(picture)))[0] for picture in pictures],
+            read_uploads(files, None if editor is None else editor.traits),
             text("instruction", instruction).strip(),
             loras=self._shelf.weights(read_stack({"items": [self._row(of) for of in list_of("loras", loras)]})),
             record=recording(self._model()) if record else None,

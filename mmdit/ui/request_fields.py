@@ -16,7 +16,7 @@ from gradio.components import Component
 from mmdit.catalog import ModelEntry
 from mmdit.ui.language import mark, say
 from mmdit.ui.open_slider import OpenSlider
-from mmdit.ui.source_image import SourceImage, read_upload
+from mmdit.ui.source_image import SourceImage, read_uploads
 
 if TYPE_CHECKING:  # see jobs.py
     from mmdit.attention.spec import RecordSpec
@@ -253,8 +253,8 @@ class RequestFields:
             recommended: see `sampling`.
 
         Raises:
-            EditError: no picture, no instruction, a size that is none, a number outside of its slider. ImageError: an
-                unusable picture.
+            EditError: no picture, no instruction, a size that is none, a number outside of its slider. ValueError:
+                more pictures than the model takes. ImageError: an unusable one.
         """
         from mmdit.editor import EditError, EditRequest
         from mmdit.families.strength import Strength
@@ -268,7 +268,7 @@ class RequestFields:
         optional = {} if traits is None else self._optional(values, traits)
         files = [values[self.source], *optional.pop("references", [])]
         return EditRequest(
-            [read_upload(file)[0] for file in files],
+            read_uploads(files, traits),
             instruction,
             seed=None if values[self.random_seed] or values[self.seed] is None else int(values[self.seed]),
             size=_size(values[self.size]),

@@ -5,16 +5,20 @@ is for `mmdit.images` to say, in a sentence.
 """
 
 from abc import ABCMeta
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 from PIL import Image
 
 from mmdit.ui.intake import uploaded
 
+if TYPE_CHECKING:  # see jobs.py
+    from mmdit.families.family import Traits
+
+MOST_PICTURES = 16  # of one edit, while no model is there that takes fewer
 SHOWN_BY_BROWSERS = {"PNG", "JPEG", "WEBP", "GIF", "BMP"}
 
 
@@ -41,6 +45,21 @@ def read_upload(source: str) -> tuple[Image.Image, bool]:
         picture = load_image(source)
     with Image.open(source, formats=FORMATS) as opened:
         return picture, opened.format in SHOWN_BY_BROWSERS
+
+
+def read_uploads(sources: Sequence[str], traits: "Traits | None") -> list[Image.Image]:
+    """The uploaded pictures of one edit, of which none is opened when there are too many.
+
+    Args:
+        traits: of the model in use; None while there is none.
+
+    Raises:
+        ValueError: more than the model takes. ImageError: as `read_upload`.
+    """
+    from mmdit.families.family import check_number
+
+    check_number(len(sources), MOST_PICTURES if traits is None else traits.most_pictures, "the model")
+    return [read_upload(source)[0] for source in sources]
 
 
 @contextmanager
