@@ -259,6 +259,23 @@ def test_sizes_are_refused_before_anything_is_unpacked(
     assert_refused(file, "it holds .*, more than 1 kB", elsewhere, tmp_path)
 
 
+def test_many_large_pictures_are_refused_before_any_is_decoded(
+    file: Path, elsewhere: History, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large = {f"source.{number}.png": png(7000, 7000) for number in range(2, 7)}
+    pack(with_settings(references=5)(unpacked(file) | large), file, zipfile.ZIP_DEFLATED)
+    monkeypatch.setattr("mmdit.images.prepare", lambda *_: pytest.fail("a picture was decoded"))
+    assert_refused(file, "its pictures have 245 megapixels together, more than 200", elsewhere, tmp_path)
+
+
+def test_settings_are_checked_before_pictures(
+    file: Path, elsewhere: History, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pack(with_settings(steps=10**9)(unpacked(file)), file)
+    monkeypatch.setattr("mmdit.images.prepare", lambda *_: pytest.fail("a picture was decoded"))
+    assert_refused(file, "steps is 1000000000", elsewhere, tmp_path)
+
+
 def test_the_same_name_twice_is_refused(file: Path, elsewhere: History, tmp_path: Path) -> None:
     with zipfile.ZipFile(file, "a") as bundle, pytest.warns(UserWarning, match="Duplicate"):
         bundle.writestr("picture.png", b"another")

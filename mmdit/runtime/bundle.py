@@ -16,15 +16,17 @@ import tempfile
 import warnings
 import zipfile
 import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from PIL import Image
 
 from mmdit.files import appearing
 from mmdit.lora.header import file_sha256
 from mmdit.runtime.history import MOST_REFERENCES, Entry, History
-from mmdit.runtime.reproduce import hindrance, request_of
+from mmdit.runtime.reproduce import check_settings, hindrance, request_of
 from mmdit.runtime.sizes import shown_size
 
 if TYPE_CHECKING:  # see jobs.py
@@ -39,6 +41,7 @@ MOST_SETTINGS = 64 * 2**20  # as many as can be read of a PNG's text; a region's
 MOST_PICTURE = 256 * 2**20  # bytes of a PNG; one of 50 megapixels has 150 MB before it is compressed
 MOST_MAPS = 2**30  # packed, and unpacked too
 MOST_BYTES = 4 * 2**30  # of all files together
+MOST_PIXELS = 200_000_000  # of all pictures together, which are all decoded at once
 
 
 DAMAGED = (
@@ -106,13 +109,14 @@ def _opened(bundle: zipfile.ZipFile) -> "tuple[EditResult, list[Image.Image]]":
     if hashes.keys() != set(bundle.namelist()) - {MANIFEST}:
         raise BundleError("its files are not those that its manifest lists")
     settings = _read_json(bundle, SETTINGS, hashes)
+    with _refused_settings():
+        check_settings(settings)
+    _check_pixels(bundle, [PICTURE, *map(_source_name, range(count))])
     sources = [_picture(bundle, _source_name(index), hashes) for index in range(count)]
     picture = _picture(bundle, PICTURE, hashes)
     lost = {"region"} if hindrance(settings) else set()
-    try:
+    with _refused_settings():
         size = request_of({name: value for name, value in settings.items() if name not in lost}, sources).size
-    except ValueError as error:
-        raise BundleError(f"its {SETTINGS} can't be used ({_reason(error)})") from error
     if size != picture.size:
         raise BundleError(f"its {PICTURE} has another size than its settings say")
     return EditResult(picture, settings, {}, maps=_maps(bundle, hashes) if MAPS in hashes else None), sources
@@ -171,16 +175,42 @@ def _read_json(bundle: zipfile.ZipFile, name: str, hashes: dict[str, Any] | None
     return read
 
 
+@contextmanager
+def _refused_settings() -> Iterator[None]:
+    """Each ValueError about the settings as a BundleError."""
+    try:
+        yield
+    except ValueError as error:
+        raise BundleError(f"its {SETTINGS} can't be used ({_reason(error)})") from error
+
+
+def _check_pixels(bundle: zipfile.ZipFile, names: Sequence[str]) -> None:
+    """Raises BundleError: pictures that are too large together, as their headers say, or none."""
+    pixels = 0
+    for name in names:
+        with bundle.open(name) as file, _png(file, name) as opened:
+            pixels += opened.width * opened.height
+    if pixels > MOST_PIXELS:
+        most = MOST_PIXELS // 10**6
+        raise BundleError(f"its pictures have {pixels / 1e6:.0f} megapixels together, more than {most}")
+
+
 def _picture(bundle: zipfile.ZipFile, name: str, hashes: dict[str, Any]) -> Image.Image:
     """A PNG, decoded. Raises BundleError: it is none, or has more pixels than a picture may."""
     from mmdit import images
 
-    data = _read(bundle, name, hashes)
+    with _png(io.BytesIO(_read(bundle, name, hashes)), name) as opened:
+        return images.prepare(opened, name)
+
+
+@contextmanager
+def _png(file: IO[bytes], name: str) -> Iterator[Image.Image]:
+    """A PNG of which no pixel is decoded yet. Raises BundleError: it is none, or turns out to be no usable one."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # `prepare` has a limit of its own
-            with Image.open(io.BytesIO(data), formats=["PNG"]) as opened:
-                return images.prepare(opened, name)
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # there are limits of our own
+            with Image.open(file, formats=["PNG"]) as opened:
+                yield opened
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise BundleError(f"its {name} is no picture that can be used ({_reason(error)})") from error
 
