@@ -122,6 +122,12 @@ def test_a_picture_that_was_cut_off_is_refused(studio: Studio, photograph: Image
     assert f"cut.{kind.lower()}" in text
 
 
+def test_too_many_pictures_are_refused_before_any_is_opened(studio: Studio) -> None:
+    broken = upload(studio, "notes.png", b"this is not a picture")
+    text = sentence(studio, "edit", broken, "make it darker", None, None, None, None, [broken] * 20)
+    assert re.search(r"21 pictures were given; the model edits (exactly one|at most \d+)", text)
+
+
 @pytest.mark.parametrize("size", [(1, 1), (1, 10_000), (10_000, 1), (2, 3)])
 def test_odd_sizes_keep_their_size(studio: Studio, size: tuple[int, int]) -> None:
     content = encoded(Image.new("RGB", size, (200, 90, 40)), "PNG")
@@ -330,8 +336,8 @@ def test_no_address_is_fetched(studio: Studio, neighbour: int, address: str) -> 
         {"path": "x", "url": address, "meta": FILE},
     ):
         assert re.search("not fetched|not uploaded", sentence(studio, "edit", sent, "make it darker"))
-    shown = httpx.get(f"{studio.address}{SERVED}{address}")
-    assert shown.status_code == 403
+    for served in (SERVED, "gradio_api/file/"):
+        assert httpx.get(f"{studio.address}{served}{address}").status_code == 403
     assert Watched.visits == 0
 
 

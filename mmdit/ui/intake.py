@@ -6,6 +6,7 @@ with nothing but "Error". Here no address is fetched, and each refusal is a sent
 
 import base64
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +26,7 @@ from mmdit.runtime.jobs import QueueFullError
 log = logging.getLogger(__name__)
 
 SERVED = "/gradio_api/file="
+_FETCHED = re.compile(rf"(?:{SERVED}|/gradio_api/file/)https?://")  # the second is the route's former name
 NOT_UPLOADED = "that file was not uploaded; upload it first"
 NOT_FETCHED = "files are not fetched from addresses; upload it, or send it as a data: address"
 
@@ -72,7 +74,7 @@ class OwnFilesOnly:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and is_http_url_like(scope["path"].partition(SERVED)[2]):
+        if scope["type"] == "http" and _FETCHED.search(scope["path"]):
             await PlainTextResponse(NOT_FETCHED, 403)(scope, receive, send)
         else:
             await self._app(scope, receive, send)
