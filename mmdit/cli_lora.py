@@ -86,7 +86,7 @@ def _inspect(arguments: argparse.Namespace) -> int:
     print(f"against  {report.model}")
     if report.blocks:
         print(f"\n{report.table()}\n")
-    print("everything fits" if report.whole else report.refusal())
+    print((report.idle() or "everything fits") if report.whole else report.refusal())
     return 0
 
 

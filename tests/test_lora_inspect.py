@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from diffusers import (
@@ -30,8 +31,9 @@ from mmdit.cli import main
 from mmdit.families.step1x_edit.transformer import Step1XEditTransformer2DModel
 from mmdit.lora.architectures import KNOWN, guess_family, linear_shapes
 from mmdit.lora.formats import seed_targets
-from mmdit.lora.inspect import LoraError, LoraReport, inspect, read_header
+from mmdit.lora.inspect import LARGEST_SCALE, LoraError, LoraReport, inspect, read_header
 from mmdit.model.transformer import MiniMMDiT
+from mmdit.ui.lora_markup import Row, truth
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 TO_Q = "transformer_blocks.0.attn.to_q"
@@ -288,6 +290,29 @@ def test_rank_stabilised_scale_is_pefts(tmp_path: Path) -> None:
         name: pytest.approx(module.scaling["default"]) for name, module in wrapped.items()
     }
     assert report.scales == (3.0,)
+
+
+@pytest.mark.parametrize("alpha", [1.5e39, -1.5e39, 1e300])
+def test_a_scale_that_no_weights_can_have_is_refused(alpha: float, tmp_path: Path) -> None:
+    file, modules = tmp_path / "adapter_model.safetensors", attention(shapes("qwen_image_edit"))
+    write(file, "peft", modules, rank=4)
+    (tmp_path / "adapter_config.json").write_text(json.dumps({"r": 4, "lora_alpha": alpha}))
+    with pytest.raises(LoraError, match=r"gives alpha -?1.*damaged"):
+        inspect(file, modules, "")
+
+
+def test_the_largest_scale_is_float32s() -> None:
+    assert np.finfo(np.float32).max == LARGEST_SCALE
+
+
+def test_a_scale_of_0_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "lora.safetensors"
+    write(file, "diffusers", blocks_of(linear_shapes("mini")), rank=4, alpha=0.0)
+    assert main(["lora", "inspect", str(file)]) == 0
+    shown = capsys.readouterr().out
+    assert "69 of 69 modules have scale 0 and are not changed" in shown and "everything fits" not in shown
+    drawn = truth(Row("lora", "lora", "lora", None, inspect(file, linear_shapes("mini"), "mini")))
+    assert "69 of 69 modules have scale 0" in drawn and "Applies whole" not in drawn
 
 
 def test_pefts_own_folder_has_alpha_beside(tmp_path: Path) -> None:

@@ -30,7 +30,8 @@ _FLOATING = {"F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2"}
 _ADAPTER_METADATA = "lora_adapter_metadata"  # where diffusers keeps peft's configuration
 ALPHA_METADATA = ("ss_network_alpha", *_ALPHA_HINTS, _ADAPTER_METADATA)
 """Keys of the metadata that may hold alpha."""
-_PEFT_FILES = ("adapter_model.safetensors", "adapter_config.json")  # peft keeps it in a file of its own
+LARGEST_SCALE = (2 - 2**-23) * 2.0**127  # of float32
+PEFT_FILES = ("adapter_model.safetensors", "adapter_config.json")  # peft keeps it in a file of its own
 
 
 @dataclass(frozen=True)
@@ -195,6 +196,13 @@ class LoraReport:
             if names
         )
 
+    def idle(self) -> str:
+        """Which modules are left as they are, as their scale is 0, in one sentence; empty for none."""
+        idle = tuple(target.module for target in self.targets if target.scale == 0)
+        if not idle:
+            return ""
+        return f"{len(idle)} of {len(self.targets)} modules have scale 0 and are not changed ({_some(idle)})"
+
     def refusal(self) -> str:
         """Why the file is not applied whole, and what to do, in one sentence; empty if it is."""
         if self.whole:
@@ -221,7 +229,8 @@ def inspect(
         alpha: for pairs whose alpha neither the tensors nor the metadata give.
 
     Raises:
-        LoraError: an unreadable file, pairs of another type than floating-point, or an alpha that is no number.
+        LoraError: an unreadable file, pairs of another type than floating-point, or an alpha that is no number
+            or too large.
     """
     header = read_header(path)
     reading = read_keys(header.shapes, modules)
@@ -283,9 +292,10 @@ def _scaling(header: LoraHeader, given: float | None) -> tuple[Callable[[Pair], 
         if pair.alpha is not None:
             alpha = header.scalars[pair.alpha]
         alpha = float(rank if alpha is None else alpha)
-        if not math.isfinite(alpha):
-            raise LoraError(f"{header.path.name} gives alpha {alpha} for {pair.module}; it is damaged, get it again")
-        return alpha, alpha / max(math.sqrt(rank) if adapter.get("use_rslora") else rank, 1)
+        scale = alpha / max(math.sqrt(rank) if adapter.get("use_rslora") else rank, 1)
+        if not abs(scale) <= LARGEST_SCALE:
+            raise LoraError(f"{header.path.name} gives alpha {alpha:g} for {pair.module}; it is damaged, get it again")
+        return alpha, scale
 
     if any(key.endswith(".alpha") for key in header.scalars):
         return scale_of, "alpha is in the file"
@@ -296,9 +306,9 @@ def _scaling(header: LoraHeader, given: float | None) -> tuple[Callable[[Pair], 
 
 def _adapter(header: LoraHeader) -> dict[str, Any]:
     """peft's configuration of the transformer's adapter, from the metadata or the file beside; empty without one."""
-    text, beside = header.metadata.get(_ADAPTER_METADATA), header.path.with_name(_PEFT_FILES[1])
+    text, beside = header.metadata.get(_ADAPTER_METADATA), header.path.with_name(PEFT_FILES[1])
     try:
-        if text is None and header.path.name == _PEFT_FILES[0] and beside.is_file():
+        if text is None and header.path.name == PEFT_FILES[0] and beside.is_file():
             text = beside.read_text(encoding="utf-8")
         return {name.removeprefix("transformer."): value for name, value in json.loads(text or "{}").items()}
     except (OSError, ValueError, AttributeError, RecursionError) as error:

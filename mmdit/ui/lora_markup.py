@@ -123,7 +123,8 @@ def truth(of: Row, details_open: bool = False) -> str:
 
 def _verdict(report: LoraReport) -> str:
     if report.whole:
-        return f'<p class="verdict">{say("Applies whole")}</p>'
+        idle = report.idle()
+        return f'<p class="verdict">{_sentence(idle) if idle else say("Applies whole")}</p>'
     text = f'<p class="verdict">{say("Refused:")} {escape(report.refusal())}.</p>'
     if not report.targets:
         return text
