@@ -15,10 +15,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from huggingface_hub.errors import EntryNotFoundError
 from safetensors.numpy import save_file
 
 from mmdit.lora.architectures import KNOWN, guess_family, linear_shapes
-from mmdit.lora.inspect import LoraError, read_header
+from mmdit.lora.inspect import LoraError, inspect, read_header
 from mmdit.lora.preset_schema import FIELDS, HUB, SOURCE, WEIGHTS, HubFile, Preset, read_preset
 from mmdit.lora.presets import PRESETS_FOLDER, PresetError, Presets
 from mmdit.lora.stack import MAX_WEIGHT, MIN_WEIGHT
@@ -550,6 +551,40 @@ def test_without_hub_and_cache_the_error_says_what_to_do(shelf: Presets, tmp_pat
     with pytest.raises(PresetError, match=r"can't be reached; .*https://huggingface\.co/owner/looks"):
         shelf.resolve(name)
     assert tree(tmp_path) == before
+
+
+@pytest.mark.parametrize("folder", ["", "in/"])
+@pytest.mark.parametrize("is_kept", [False, True], ids=["downloaded", "kept"])
+@pytest.mark.parametrize("configured", [True, False])
+def test_pefts_weights_come_with_their_configuration(
+    shelf: Presets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str, is_kept: bool, configured: bool
+) -> None:
+    files = {f"{folder}adapter_model.safetensors": write_lora(tmp_path / "look.safetensors")}
+    published = files | {f"{folder}adapter_config.json": b'{"r": 2, "lora_alpha": 4}'} if configured else files
+    asked = []
+
+    def download(repository: str, file: str, revision: str, cache_dir: Path) -> str:
+        asked.append((file, revision))
+        if file not in published:
+            raise EntryNotFoundError("404")
+        return str(cached(cache_dir, repository, {file: published[file]}) / file)
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
+    if is_kept:
+        cached(tmp_path / "cache", "owner/looks", files)
+    path, _ = shelf.resolve(f"owner/looks:{folder}adapter_model.safetensors")
+    weights, config = (f"{folder}adapter_model.safetensors", "main"), (f"{folder}adapter_config.json", COMMIT)
+    assert asked == ([config] if is_kept else [weights, config])
+    assert inspect(path, linear_shapes("flux"), "flux").scales == ((2.0,) if configured else (1.0,))
+    if configured:
+        assert shelf.resolve(f"owner/looks:{folder}adapter_model.safetensors") == (path, None)
+        assert len(asked) == (1 if is_kept else 2)  # what is kept is not asked for again
+
+
+def test_pefts_weights_are_not_used_while_their_configuration_is_out_of_reach(shelf: Presets, tmp_path: Path) -> None:
+    cached(tmp_path / "cache", "owner/looks", {"adapter_model.safetensors": write_lora(tmp_path / "look.safetensors")})
+    with pytest.raises(PresetError, match=r"adapter_config\.json of owner/looks .* can't be reached"):
+        shelf.resolve("owner/looks")
 
 
 # ---- a hub that answers ----

@@ -10,13 +10,14 @@ import difflib
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from mmdit.catalog import CATALOG
 from mmdit.hub_errors import hub_errors, out_of_reach, page
 from mmdit.lora.header import file_sha256
-from mmdit.lora.inspect import LoraError, read_header
+from mmdit.lora.inspect import PEFT_FILES, LoraError, read_header
 from mmdit.lora.preset_schema import (
     HUB_REPOSITORY,
     LORA_SUFFIXES,
@@ -215,17 +216,41 @@ class Presets:
     # ---- hub ----
 
     def _fetch(self, hub: HubFile, sha256: str | None) -> Path:
-        """A hub's file: as it lies in the cache, else downloaded. A cached branch is not asked for news while it is
-        the file that was wanted.
+        """A hub's file: as it lies in the cache, else downloaded; peft's configuration comes with its weights. A cached
+        branch is not asked for news while it is the file that was wanted.
         """
         from huggingface_hub import hf_hub_download, try_to_load_from_cache
 
         where = {"revision": hub.revision, "cache_dir": self._hub_cache}
         with hub_errors(hub.repository, PresetError, partial(_explained, hub)):
             kept = try_to_load_from_cache(hub.repository, hub.file, **where)
-            if isinstance(kept, str) and (sha256 is None or self._digest(Path(kept)) == sha256):
-                return Path(kept)
-            return Path(hf_hub_download(hub.repository, hub.file, **where))
+            is_wanted = isinstance(kept, str) and (sha256 is None or self._digest(Path(kept)) == sha256)
+            path = Path(kept if is_wanted else hf_hub_download(hub.repository, hub.file, **where))
+        if path.name == PEFT_FILES[0]:
+            self._fetch_beside(hub, path, PEFT_FILES[1])
+        return path
+
+    def _fetch_beside(self, hub: HubFile, path: Path, name: str) -> None:
+        """What lies in the same folder of the same commit as a hub's file, which is ``path`` here; it may not be there.
+
+        Raises:
+            PresetError: whether it is there can't be told now.
+        """
+        from huggingface_hub import hf_hub_download, try_to_load_from_cache
+        from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+        within = PurePosixPath(hub.file)
+        beside = replace(hub, file=str(within.with_name(name)), revision=path.parents[len(within.parts) - 1].name)
+        where = {"revision": beside.revision, "cache_dir": self._hub_cache}
+        with hub_errors(hub.repository, PresetError, partial(_explained, beside)):
+            if try_to_load_from_cache(beside.repository, beside.file, **where) is not None:  # or known to lack
+                return
+            try:
+                hf_hub_download(beside.repository, beside.file, **where)
+            except LocalEntryNotFoundError:  # an EntryNotFoundError, but for want of a network
+                raise
+            except EntryNotFoundError:
+                pass
 
     def _only_file(self, repository: str) -> str:
         """The one .safetensors file at the top of a repository."""
