@@ -5,11 +5,12 @@ In: arguments. Out: picture files, maps; progress and warnings on standard error
 
 import argparse
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from mmdit.files import check_appearing
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -225,16 +226,12 @@ def _is_number(text: str) -> bool:
 
 
 def check_output(file: Path, *suffixes: str) -> None:
-    """Raises ValueError for a file that could not be written, before there is work to lose.
-
-    Whether one can be written beside it is tried: permissions alone do not tell for every user and file system.
-    """
-    if file.suffix.lower() not in suffixes or file.is_dir():
+    """Raises ValueError for a file that could not be written, before there is work to lose."""
+    if file.suffix.lower() not in suffixes:
         raise ValueError(f"output {str(file)!r} must be a file that ends in {' or '.join(suffixes)}")
     if not file.parent.is_dir():
         raise ValueError(f"output folder {str(file.parent)!r} does not exist; make it first")
     try:
-        with tempfile.NamedTemporaryFile(prefix=f".{file.name}.", suffix=".partial", dir=file.parent):
-            pass
+        check_appearing(file)
     except OSError as error:
         raise ValueError(f"output {str(file)!r} can't be written ({error.strerror}); give another one") from None

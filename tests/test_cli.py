@@ -94,7 +94,8 @@ def test_a_bad_input_costs_one_line_and_writes_nothing(
     assert_refused(run(capsys, *arguments), named, output.parent)
 
 
-LONG = "x" * 245  # no name is left beside it for a file that is not whole yet
+LONG = "x" * 252  # no file can be called so with an ending
+LONGEST = 255  # characters of the names that files can have
 
 
 @pytest.mark.parametrize("output", ["missing/out.png", "in.png/out.png", "out.jpg", "folder.png", f"{LONG}.png"])
@@ -253,6 +254,16 @@ def test_a_maps_file_that_cannot_be_written_is_refused_before_the_edit(
     output = picture.parent / "out" / "out.png"
     arguments = ["edit", picture, "make it brighter", "-o", output, "--maps", output.parent / maps]
     assert_refused(run(capsys, *arguments), Path(maps).parent.name or maps, output.parent)
+
+
+def test_the_longest_names_that_files_can_have_are_good_outputs(
+    picture: Path, tiny_editor_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output, maps = (picture.parent / "out" / name.rjust(LONGEST, "x") for name in (".png", ".npz"))
+    command = ["edit", picture, "make it brighter", "-o", output, "--maps", maps, "--model", tiny_editor_folder]
+    assert run(capsys, *command)[0] == 0
+    assert read_settings(output)["instruction"] == "make it brighter" and AttentionMaps.load(maps).words
+    assert set(output.parent.iterdir()) == {output, maps}
 
 
 SHOWN: dict[str, tuple[list[str], int]] = {
