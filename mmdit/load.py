@@ -18,6 +18,7 @@ from mmdit.families.machine import ran_out_of_memory
 from mmdit.families.memory import CHOICES, MemoryPlan, step_down, what_would_fit
 from mmdit.lora.inspect import LoraError
 from mmdit.lora.presets import PRESETS_FOLDER, Presets
+from mmdit.request import RESOLUTIONS, check_range
 
 if TYPE_CHECKING:
     from mmdit.families.mini_training import MiniTrainable
@@ -77,8 +78,9 @@ def load_trainable(
         resolution: the pairs are seen at about resolution² pixels; None for the model's own.
 
     Raises:
-        EditError: as for `load_editor`. LoraError: a model that can't be trained on so.
+        EditError: as for `load_editor`, or a resolution out of range. LoraError: a model that can't be trained on so.
     """
+    check_range("resolution", resolution, *RESOLUTIONS, whole=True)
     from mmdit.families.mini import MiniEditor
 
     loaded = _load(name, device, memory)

@@ -98,22 +98,22 @@ class EditRequest:
             self.strength.check()
         for text in (self.instruction, self.negative, *self._beside()):
             _check_text(text)
-        _check_range("steps", self.steps, 1, MAX_STEPS, whole=True)
-        _check_range("guidance", self.guidance, 0.0, MAX_GUIDANCE)
-        _check_range("true guidance", self.true_guidance, 0.0, MAX_GUIDANCE)
-        _check_range("denoise", self.denoise, 0.01, 1.0)
-        _check_range("shift", self.shift, 0.1, 100.0)
-        _check_range("resolution", self.resolution, *RESOLUTIONS, whole=True)
+        check_range("steps", self.steps, 1, MAX_STEPS, whole=True)
+        check_range("guidance", self.guidance, 0.0, MAX_GUIDANCE)
+        check_range("true guidance", self.true_guidance, 0.0, MAX_GUIDANCE)
+        check_range("denoise", self.denoise, 0.01, 1.0)
+        check_range("shift", self.shift, 0.1, 100.0)
+        check_range("resolution", self.resolution, *RESOLUTIONS, whole=True)
         if self.reasoning not in get_args(Reasoning):
             raise EditError(f"reasoning is {self.reasoning!r}; use 'think' or 'reflect', or leave it out")
         if self.guard is not None and self.guard not in get_args(Guard):
             raise EditError(f"guard is {self.guard!r}; use 'off', 'measure' or 'correct', or leave it out")
         if self.region is not None:
             self.region.check(images.upright_size(self.images[0]))
-        _check_range("seed", self.seed, 0, MAX_SEED, whole=True)
+        check_range("seed", self.seed, 0, MAX_SEED, whole=True)
         if self.size is not None:
             for name, side in zip(("width", "height"), self.size, strict=True):
-                _check_range(name, side, 1, images.MAX_PIXELS, whole=True)
+                check_range(name, side, 1, images.MAX_PIXELS, whole=True)
             if self.size[0] * self.size[1] > images.MAX_PIXELS:
                 raise EditError(f"size {self.size[0]}×{self.size[1]} is too large; use at most 50 megapixels")
         for lora in self.loras:
@@ -132,7 +132,8 @@ def _check_text(text: str) -> None:
         raise EditError(f"{text[error.start]!r} is half a character, which no text has; type it again") from None
 
 
-def _check_range(name: str, value: float | None, low: float, high: float, whole: bool = False) -> None:
+def check_range(name: str, value: float | None, low: float, high: float, whole: bool = False) -> None:
+    """Raises EditError: a value that is given and no number in the range, both of whose ends are in it."""
     if value is None:
         return
     right_type = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
