@@ -224,6 +224,26 @@ def test_a_rate_beyond_measure_is_told(trainable: MiniTrainable, pairs_folder: P
     assert_untouched(trainable.transformer, before)
 
 
+def test_weights_beyond_all_bounds_replace_no_file(
+    trainable: MiniTrainable, pairs_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = small_config(pairs_folder, tmp_path)
+    config.out.write_bytes(b"a good one")
+    step = LoraTrainer._step
+
+    def too_far(trainer: LoraTrainer, number: int) -> float:
+        loss = step(trainer, number)
+        with torch.no_grad():
+            next(iter(trainer.parameters.values()))[0, 0] = 70_000.0  # above float16's largest number
+        return loss
+
+    monkeypatch.setattr(LoraTrainer, "_step", too_far)
+    with pytest.raises(LoraError, match="lower --rate"):
+        train(trainable, config)
+    assert [file.name for file in tmp_path.iterdir()] == [config.out.name]
+    assert config.out.read_bytes() == b"a good one"
+
+
 def test_the_schedule_warms_up_and_ends_near_zero(tmp_path: Path) -> None:
     config = LoraTrainingConfig(tmp_path, tmp_path / "x.safetensors", steps=400)
     factors = [config.factor(step) for step in range(400)]
@@ -389,6 +409,40 @@ def test_a_state_of_another_run_is_refused(
     with pytest.raises(LoraError, match=f"look.training-state is of a run with {told}"):
         train(trainable, replace(config, **changed))
     assert config.state_file.is_file()
+
+
+def test_a_state_of_another_resolution_is_refused(
+    trainable: MiniTrainable, pairs_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = small_config(pairs_folder, tmp_path)
+    monkeypatch.setattr(trainable, "resolution", 512, raising=False)
+    partial_run(trainable, config, 1, monkeypatch)
+    monkeypatch.setattr(trainable, "resolution", 768)
+    with pytest.raises(LoraError, match=r"look\.training-state is of a run with resolution 512, not 768"):
+        train(trainable, config)
+    monkeypatch.setattr(trainable, "resolution", 512)
+    with safe_open(train(trainable, config).file, "pt") as opened:
+        assert opened.metadata()["resolution"] == "512"
+
+
+def test_a_state_that_can_not_be_written_is_refused_before_training(
+    trainable: MiniTrainable, pairs_folder: Path, tmp_path: Path
+) -> None:
+    """Its name is longer than the output's, which is as long as names can be."""
+    config = replace(small_config(pairs_folder, tmp_path), out=tmp_path / f"{'x' * 243}.safetensors")
+    with pytest.raises(LoraError, match=r"x\.training-state' can't be written .*give another folder or a shorter name"):
+        train(trainable, config)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_state_that_can_not_be_written_any_more_is_an_os_error(
+    trainable: MiniTrainable, pairs_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(small_config(pairs_folder, tmp_path), checkpoints=tmp_path / "states", save_every=-1.0)
+    config.checkpoints.mkdir()
+    monkeypatch.setattr(LoraTrainer, "_step", lambda *_: config.checkpoints.rmdir() or 1.0)
+    with pytest.raises(FileNotFoundError, match="states"):
+        train(trainable, config)
 
 
 def test_a_state_that_is_none_is_told(trainable: MiniTrainable, pairs_folder: Path, tmp_path: Path) -> None:
@@ -649,6 +703,8 @@ BAD_VALUES: dict[str, tuple[list[str], str]] = {
     "no rate": (["--rate", "0"], "rate is 0"),
     "an endless rate": (["--rate", "inf"], "rate is inf"),
     "a negative seed": (["--seed", "-1"], "seed is -1"),
+    "no resolution": (["--resolution", "0"], "resolution is 0; it must be a whole number from 64 to 4096"),
+    "too high a resolution": (["--resolution", "5000"], "resolution is 5000; it must be a whole number from 64"),
     "unknown targets": (["--targets", "some"], "some"),
     "unknown precision": (["--precision", "int8"], "int8"),
     "an unknown model": (["--model", "stable-confusion"], "stable-confusion"),

@@ -8,6 +8,7 @@ import pytest
 import torch
 from diffusers import FluxImg2ImgPipeline
 from PIL import Image
+from safetensors import safe_open
 from test_lora_training import account, assert_untouched, write_pairs
 from tiny_checkpoints import build
 
@@ -137,6 +138,8 @@ def test_a_lora_is_trained_and_loaded_by_the_command_and_the_editor(
     ]  # fmt: skip
     assert main(command) == 0
     assert "→ all " in capsys.readouterr().out
+    with safe_open(file, "pt") as opened:
+        assert opened.metadata()["resolution"] == str(RESOLUTION)
     with Image.open(file.with_suffix(".strip.png")) as strip:
         assert strip.width > 4 * RESOLUTION
 

@@ -74,6 +74,7 @@ class MiniTrainable:
     """
 
     family = "mini"
+    resolution = None
 
     def __init__(self, editor: MiniEditor, name: str) -> None:
         self.name = name

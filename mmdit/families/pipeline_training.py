@@ -68,7 +68,8 @@ class PipelineTrainable:
             raise LoraError(f"{name} is offloaded to make it fit, and can't be trained so; use --memory int8 or int4")
         self.name, self.family = name, TARGETS_OF[kind]
         self.fingerprint, self.transformer = family.fingerprint, family.transformer
-        self._family, self._resolution = family, resolution
+        self.resolution = family.traits.resolution if resolution is None else resolution
+        self._family = family
         self.transformer.enable_gradient_checkpointing()
 
     def prepare(self, pairs: Sequence[PicturePair]) -> tuple[tuple[PipelinePair, ...], ...]:
@@ -104,7 +105,7 @@ class PipelineTrainable:
             wordings = tuple(self._told(self._call(source, text)) for text in pair.instructions)
         except ValueError as error:
             raise LoraError(f"pair {pair.name}: {error}") from error
-        working = self._family.working_size(source.size, self._resolution)
+        working = self._family.working_size(source.size, self.resolution)
         with torch.no_grad():
             clean = self._family.latents_of(resized(target, working))
         return PipelinePair(pair, clean.cpu(), wordings)
@@ -114,7 +115,7 @@ class PipelineTrainable:
         traits = self._family.traits
         return EditCall(
             (picture,), instruction, traits.steps, traits.guidance, EDIT_SEED,
-            self._family.working_size(picture.size, self._resolution), denoise=traits.denoise or 1.0,
+            self._family.working_size(picture.size, self.resolution), denoise=traits.denoise or 1.0,
         )  # fmt: skip
 
     def _told(self, call: EditCall) -> dict[str, Any]:

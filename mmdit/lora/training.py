@@ -19,10 +19,10 @@ from typing import Any, Protocol, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from mmdit.files import appearing
+from mmdit.files import appearing, check_appearing
 from mmdit.lora.adapter import CHOICES, STORED_BYTES, attached, check_rank, parameter_count, target_modules
 from mmdit.lora.inspect import LoraError
 from mmdit.lora.pairs import PicturePair, fingerprint, hold_out, read_pairs
@@ -49,12 +49,14 @@ class Trainable(Protocol[Group]):
         name: the base model's, for people.
         family: names the targets, see `mmdit.lora.formats.seed_targets`.
         fingerprint: of the base model's weights.
+        resolution: the pairs are seen at about resolution² pixels; None for sizes of the family's own.
         transformer: takes the adapter; a diffusers model with `PeftAdapterMixin`.
     """
 
     name: str
     family: str
     fingerprint: str
+    resolution: int | None
     transformer: nn.Module
 
     def prepare(self, pairs: Sequence[PicturePair]) -> Sequence[Group]:
@@ -119,11 +121,18 @@ class LoraTrainingConfig:
         for name, known in (("targets", CHOICES), ("precision", PRECISIONS)):
             if getattr(self, name) not in known:
                 raise LoraError(f"{name} is {getattr(self, name)!r}; use {' or '.join(known)}")
-        if self.out.suffix != ".safetensors" or self.out.is_dir():
+        if self.out.suffix != ".safetensors":
             raise LoraError(f"output {str(self.out)!r} must be a file that ends in .safetensors")
         for folder in {self.out.parent, self.state_file.parent}:
             if not folder.is_dir():
                 raise LoraError(f"folder {str(folder)!r} does not exist; make it first")
+        for file in (self.out, self.state_file):
+            try:
+                check_appearing(file)
+            except OSError as error:
+                raise LoraError(
+                    f"{str(file)!r} can't be written ({error.strerror}); give another folder or a shorter name"
+                ) from None
 
     def factor(self, step: int) -> float:
         """Of the learning rate: linear warm-up, then a cosine to zero."""
@@ -200,13 +209,13 @@ class LoraTrainer:
         return group, rows[: self.config.batch]
 
     def save(self) -> None:
-        """Replace the state file as a whole."""
+        """Replace the state file as a whole. Raises OSError: it can't be written."""
         state = {f"lora.{name}": parameter.detach() for name, parameter in self.parameters.items()}
         for index, slots in self.optimizer.state_dict()["state"].items():
             state |= {f"adamw.{index}.{slot}": value for slot, value in slots.items()}
         state["losses"] = torch.tensor(self.losses, dtype=torch.float64)
         with appearing(self.config.state_file) as partial:
-            save_file(state, partial, metadata={"run": json.dumps(dict(self.identity))})
+            partial.write_bytes(save(state, {"run": json.dumps(dict(self.identity))}))
 
     def resume(self) -> bool:
         """Continue from the state file; False when there is none.
@@ -256,7 +265,7 @@ def train(trainable: Trainable[Group], config: LoraTrainingConfig) -> TrainedLor
     groups, shown = trainable.prepare(learnt), trainable.prepare(held_out or learnt[:STRIP_ROWS])
     compared = [(group, row) for group in shown for row in range(len(group))]
     identity = {
-        "model": trainable.fingerprint, "pairs": fingerprint(pairs),
+        "model": trainable.fingerprint, "pairs": fingerprint(pairs), "resolution": trainable.resolution,
         **{name: getattr(config, name) for name in OF_THE_RUN},
     }  # fmt: skip
     with attached(trainable.transformer, modules, config.rank, config.alpha, config.seed) as parameters:
@@ -297,6 +306,7 @@ def _about(trainable: Trainable[Group], config: LoraTrainingConfig, pairs: Seque
         "base_fingerprint": trainable.fingerprint,
         "instruction": pairs[0].instructions[0],
         "pairs": str(len(pairs)),
+        **({} if trainable.resolution is None else {"resolution": str(trainable.resolution)}),
         **{name: f"{getattr(config, name)}" for name in OF_THE_RUN},
     }
 

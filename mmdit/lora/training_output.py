@@ -15,6 +15,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from mmdit.files import appearing
+from mmdit.lora.header import LoraError
 
 PREFIX = "transformer"  # of every key, as diffusers' pipelines write them
 STRIP_ROWS = 4
@@ -46,6 +47,9 @@ def save_lora(file: Path, weights: Mapping[str, Tensor], rank: int, alpha: float
     Args:
         weights: "transformer_blocks.0.attn.to_q.lora_A.weight" → (rank, in), "….lora_B.weight" → (out, rank).
         about: further metadata of the file.
+
+    Raises:
+        LoraError: weights that float16 can't hold; nothing is written.
     """
     config = {
         "r": rank,
@@ -57,6 +61,8 @@ def save_lora(file: Path, weights: Mapping[str, Tensor], rank: int, alpha: float
     tensors = {
         f"{PREFIX}.{name}": weight.detach().to("cpu", torch.float16).contiguous() for name, weight in weights.items()
     }
+    if broken := next((name for name, weight in tensors.items() if not weight.isfinite().all()), None):
+        raise LoraError(f"the trained weights are beyond all bounds in {broken}; train anew with a lower --rate")
     with appearing(file) as partial:
         partial.write_bytes(save(tensors, metadata))  # `save_file` lets nobody else read what it writes
 
