@@ -14,10 +14,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from mmdit.families.mini_training import draw_timesteps
 from mmdit.model.text import MAX_TOKENS, TextEncoder
 from mmdit.model.transformer import MiniMMDiT
 from mmdit.training.muon import Muon, orthogonalised
-from mmdit.training.objective import draw_timesteps, edit_loss
+from mmdit.training.objective import edit_loss
 from mmdit.training.train import InstructionCache, Trainer, TrainingConfig, train
 
 REPOSITORY = Path(__file__).resolve().parent.parent

@@ -1,7 +1,8 @@
 """How LoRAs are trained on the embedded editor: pairs at the working size, and the error of the edits found.
 
-In: pairs of pictures. Out: groups of one working size, the loss of a batch, ordinary edits to compare. The noise and
-the loss are those that the editor itself was trained with. Knows nothing of optimisers or runs.
+In: pairs of pictures. Out: groups of one working size, the loss of a batch, ordinary edits to compare. The timesteps
+are those that the editor itself was trained with, and the loss is its loss without the heavier weight of edited pixels.
+Knows nothing of optimisers or runs.
 """
 
 from collections import defaultdict

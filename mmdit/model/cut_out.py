@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from mmdit.model.continuation import pulled
-from mmdit.model.overlay import UNKNOWN, grown, middles, strips
+from mmdit.model.overlay import UNKNOWN, OfBatch, grown, middles, strips
 
 INSIDE, BESIDE = 0.9, 0.05  # probabilities from which on a pixel is all the object's, and up to which none of it is
 FAINT = 0.01  # the probability from which on a pixel is looked at
@@ -24,7 +24,7 @@ OF_OUTLINE = 0.3  # what the outline weighs against colours; chosen among .03, .
 
 
 @dataclass(frozen=True)
-class CutOut:
+class CutOut(OfBatch):
     """
     Args:
         shown: (B,) whether an object is copied.
@@ -77,15 +77,6 @@ class CutOut:
     def uncovered(self) -> Tensor:
         """See `Overlay.uncovered`: where the object was."""
         return grown(self.outline, self.shown)
-
-    def where(self, expected: Tensor) -> "CutOut":
-        """See `Overlay.where`."""
-        return replace(self, shown=self.shown & expected)
-
-    def of(self, chosen: Tensor) -> "CutOut":
-        """See `Overlay.of`."""
-        whole = (self.shown, self.outline, self.hides, self.scale, self.centre, self.to, self.leaves)
-        return CutOut(*(part[chosen] for part in whole))
 
 
 def _extent(hit: Tensor) -> tuple[int, ...]:

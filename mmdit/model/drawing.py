@@ -7,17 +7,17 @@ arXiv 2104.14553.)
 Axes: B batch, S the drawing's side. Coordinates are those of `overlay.py`.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mmdit.model.overlay import grown, strips
+from mmdit.model.overlay import OfBatch, grown, strips
 
 
 @dataclass(frozen=True)
-class Drawing:
+class Drawing(OfBatch):
     """
     Args:
         shown: (B,) whether anything is drawn.
@@ -62,12 +62,3 @@ class Drawing:
     def uncovered(self) -> Tensor:
         """See `Overlay.uncovered`: where the object was in whose place it stands."""
         return grown(self.outline, self.shown)
-
-    def where(self, expected: Tensor) -> "Drawing":
-        """See `Overlay.where`."""
-        return replace(self, shown=self.shown & expected)
-
-    def of(self, chosen: Tensor) -> "Drawing":
-        """See `Overlay.of`."""
-        whole = (self.shown, self.outline, self.hides, self.texture, self.centre, self.half, self.leaves, self.thing)
-        return Drawing(*(part[chosen] for part in whole))

@@ -5,7 +5,8 @@ Coordinates are (x, y), from −1 at the left or upper edge of the picture to 1 
 """
 
 from collections.abc import Iterator
-from typing import Protocol
+from dataclasses import fields, replace
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -14,6 +15,7 @@ from torch.nn import functional
 GROWN = 5  # pixels of the working size; chosen among 1, 2, 3 and 5 on training samples
 STRIP_ROWS = 512  # rows drawn at a time, to bound memory
 UNKNOWN = -1  # the number of no object, and of one that is not known
+Own = TypeVar("Own", bound="OfBatch")
 
 
 class Overlay(Protocol):
@@ -46,6 +48,20 @@ class Overlay(Protocol):
 
     def of(self, chosen: Tensor) -> "Overlay":
         """Some of the batch, by number."""
+
+
+class OfBatch:
+    """What is common to overlays that are dataclasses of tensors, each with a row for every sample."""
+
+    shown: Tensor
+
+    def where(self: Own, expected: Tensor) -> Own:
+        """See `Overlay.where`."""
+        return replace(self, shown=self.shown & expected)
+
+    def of(self: Own, chosen: Tensor) -> Own:
+        """See `Overlay.of`."""
+        return replace(self, **{field.name: getattr(self, field.name)[chosen] for field in fields(self)})
 
 
 class OfNoObject:

@@ -3,15 +3,15 @@
 Axes: B batch.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from torch import Tensor
 
-from mmdit.model.overlay import grown
+from mmdit.model.overlay import OfBatch, grown
 
 
 @dataclass(frozen=True)
-class Removal:
+class Removal(OfBatch):
     """
     Args:
         shown: (B,) whether an object is removed.
@@ -35,12 +35,3 @@ class Removal:
     def uncovered(self) -> Tensor:
         """See `Overlay.uncovered`."""
         return grown(self.outline, self.shown)
-
-    def where(self, expected: Tensor) -> "Removal":
-        """See `Overlay.where`."""
-        return replace(self, shown=self.shown & expected)
-
-    def of(self, chosen: Tensor) -> "Removal":
-        """See `Overlay.of`."""
-        whole = (self.shown, self.outline, self.hides, self.leaves, self.centre, self.half)
-        return Removal(*(part[chosen] for part in whole))

@@ -5,17 +5,17 @@ One colour for the whole object, exactly as recolouring is defined, in place of 
 Axes: B batch. Coordinates are those of `overlay.py`.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mmdit.model.overlay import strips
+from mmdit.model.overlay import OfBatch, strips
 
 
 @dataclass(frozen=True)
-class Tint:
+class Tint(OfBatch):
     """
     Args:
         shown: (B,) whether an object is tinted.
@@ -51,15 +51,6 @@ class Tint:
     def uncovered(self) -> Tensor:
         """See `Overlay.uncovered`: nothing."""
         return (~self.shown)[:, None, None, None].float().expand_as(self.outline)
-
-    def where(self, expected: Tensor) -> "Tint":
-        """See `Overlay.where`."""
-        return replace(self, shown=self.shown & expected)
-
-    def of(self, chosen: Tensor) -> "Tint":
-        """See `Overlay.of`."""
-        whole = (self.shown, self.outline, self.hides, self.colour, self.thing)
-        return Tint(*(part[chosen] for part in whole))
 
 
 def luma(picture: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageOps
 from torch import Tensor
 
 from mmdit import images
@@ -238,20 +238,11 @@ def thumbnail(editor: MiniEditor, look: Look, file: Path) -> Image.Image:
     with with_loras(editor, [file]):
         call = editor.call(picture, look.instructions[0], CATALOG["mini"].steps)
         output = editor.edit(replace(call, literally=True)).image  # as all edits with LoRAs
-    before, after = (_filled(image) for image in (picture, output))
+    before, after = (ImageOps.fit(image, THUMBNAIL_SIZE, Image.Resampling.LANCZOS) for image in (picture, output))
     width, height = THUMBNAIL_SIZE
     before.paste(after.crop((width // 2, 0, width, height)), (width // 2, 0))
     ImageDraw.Draw(before).line((width // 2, 0, width // 2, height), fill="white", width=2)
     return before
-
-
-def _filled(image: Image.Image) -> Image.Image:
-    """The middle of a picture at `THUMBNAIL_SIZE`."""
-    width, height = THUMBNAIL_SIZE
-    scale = min(image.width / width, image.height / height)
-    left, top = (image.width - width * scale) / 2, (image.height - height * scale) / 2
-    box = (left, top, left + width * scale, top + height * scale)
-    return image.resize(THUMBNAIL_SIZE, Image.Resampling.LANCZOS, box=box)
 
 
 def save_thumbnail(image: Image.Image, file: Path) -> None:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mmdit.families.mini_training import CHANGED_SHARE, SMALLEST_TIMESTEP, VISIBLE_CHANGE
 from mmdit.model.arrangement import ANCHOR
 from mmdit.model.edit_field import EditField
 from mmdit.model.object_head import FoundObjects
@@ -15,12 +16,8 @@ from mmdit.training.plans import BIGGER, SMALLER, UNSAID
 from mmdit.training.scenes import SceneBatch
 
 EDITED_PIXEL_WEIGHT = 5.0
-VISIBLE_CHANGE = 0.06  # in [−1, 1]: what counts as an edited pixel
-CHANGED_SHARE = 0.05  # of a patch's pixels: from here on it counts as changed
-PURE_NOISE_SHARE = 0.6
 RESIZED = {"bigger": BIGGER, "smaller": SMALLER}  # the kinds that copy an object → the new size over the old
 OUTLINE_WEIGHT, COLOUR_WEIGHT = 5.0, 10.0
-SMALLEST_TIMESTEP = 0.5  # below it the weight 1/t² of the velocity loss grows no further
 
 
 class Probe(nn.Module):
@@ -123,9 +120,3 @@ def edit_loss(estimate: Tensor, scenes: SceneBatch, timestep: Tensor) -> Tensor:
     weight = weight / t.clamp_min(SMALLEST_TIMESTEP) ** 2
     overshoots = (scenes.target.abs() >= 1) & (estimate * scenes.target.sign() > 1)
     return (weight * (estimate - scenes.target).masked_fill(overshoots, 0).square()).mean(dim=(1, 2, 3))
-
-
-def draw_timesteps(size: int, draw: torch.Generator) -> Tensor:
-    """(B,) logit-normal timesteps that favour noise, three in five of them pure noise, where every edit begins."""
-    timestep = torch.sigmoid(torch.randn(size, generator=draw) * 0.8 + 0.8)
-    return torch.where(torch.rand(size, generator=draw) < PURE_NOISE_SHARE, torch.ones(size), timestep)

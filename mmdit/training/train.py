@@ -22,6 +22,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from mmdit.catalog import CATALOG
+from mmdit.families.mini_training import draw_timesteps
 from mmdit.files import appearing
 from mmdit.model.object_head import LEVELS
 from mmdit.model.text import MAX_TOKENS, TextEncoder
@@ -29,7 +30,7 @@ from mmdit.model.transformer import MiniMMDiT
 from mmdit.model.vocabulary import OBJECTS, PHOTO_EDITS
 from mmdit.training.drawings import learn_drawings
 from mmdit.training.muon import Muon
-from mmdit.training.objective import Probe, change_loss, draw_timesteps, edit_loss, object_loss
+from mmdit.training.objective import Probe, change_loss, edit_loss, object_loss
 from mmdit.training.scenes import KIND_SHARES, SceneBatch, Scenes
 
 ASKED_WEIGHT, CHANGE_WEIGHT, OVERLAID_WEIGHT = 0.02, 0.1, 0.02
