@@ -302,9 +302,9 @@ def test_a_file_is_read_once_and_again_when_it_has_changed(
     opened: list[str] = []
     opening = Image.open
 
-    def counted(file: Path, *arguments: object) -> Image.Image:
+    def counted(file: Path, **options: object) -> Image.Image:
         opened.append(Path(file).name)
-        return opening(file, *arguments)
+        return opening(file, **options)
 
     monkeypatch.setattr(Image, "open", counted)
     history = History(history.folder)
