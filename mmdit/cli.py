@@ -1,9 +1,11 @@
 """python -m mmdit: the studio without a page.
 
-In: arguments. Out: files, an exit status: 0 on success, 2 on bad input, with one sentence on standard error.
+In: arguments. Out: files, an exit status: 0 on success, 2 on bad input, with one sentence on standard error, 130 when
+stopped, 141 when nobody reads standard output any more, as shells have it.
 """
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -19,7 +21,12 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command and return its exit status."""
     try:
         arguments = _parser().parse_args(join_strengths(sys.argv[1:] if argv is None else argv))
-        return arguments.run(arguments)
+        status = arguments.run(arguments)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # whoever reads has seen enough; Python would flush the rest at its end, and complain
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except (ValueError, OSError) as error:
         sentence = " ".join(str(error).split())
         print(f"mmdit: {sentence}", file=sys.stderr)
