@@ -364,6 +364,59 @@ def test_numbers_that_cannot_be_written_are_refused_before_they_are_measured(
     assert_refused(run(capsys, "bench", "attention", "--json", tmp_path / output), named, tmp_path)
 
 
+def test_a_reader_that_has_seen_enough_is_no_bad_input() -> None:
+    command = [sys.executable, "-m", "mmdit", "models"]
+    process = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process.stdout.close()
+    assert (process.communicate(timeout=300)[1], process.returncode) == ("", 141)
+
+
+BAD_TRAINING: dict[str, tuple[list[str], str]] = {
+    "no samples": (["--samples", "0"], "samples is 0; it must be at least 1"),
+    "fewer than no samples": (["--samples", "-5"], "samples is -5; it must be at least 1"),
+    "no batch": (["--batch", "0"], "batch is 0; it must be at least 1"),
+    "a negative seed": (["--seed", "-1"], "seed is -1; it must be from 0 to"),
+    "a rate that is no number": (["--matrix-rate", "nan"], "matrix_rate is nan; it must be a number above 0"),
+    "no rate": (["--other-rate", "0"], "other_rate is 0; it must be a number above 0"),
+    "states at no time": (["--save-every", "nan"], "save_every is nan; it must be a number from 0"),
+    "an unknown device": (["--device", "abacus"], "device 'abacus' is not usable here; use cpu"),
+    "nothing to start from": (["--start-from", "some/where"], "some/where holds no config.json"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_TRAINING)
+def test_a_training_that_can_not_be_is_refused_and_writes_nothing(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options, told = BAD_TRAINING[name]
+    monkeypatch.setattr("mmdit.training.train.Trainer", lambda *_: pytest.fail("a model was made"))
+    status, out, err = run(capsys, "train", "--data", tmp_path, "--out", tmp_path / "run", *options)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert told in err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--steps", "1", "0"], "steps is 0; it must be at least 1"),
+        (["--per-kind", "-1"], "per_kind is -1; it must be at least 1"),
+        ([], "taken can't be written (File exists); give another --out"),
+    ],
+)
+def test_an_evaluation_that_can_not_be_kept_is_refused_before_it_is_made(
+    options: list[str], told: str, data_folder: Path, tiny_editor_folder: Path, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("mmdit.training.evaluate.run", lambda *_: pytest.fail("it was measured"))
+    (tmp_path / "taken").write_text("kept")
+    command = ["evaluate", "--data", data_folder, "--model", tiny_editor_folder, "--out", tmp_path / "taken", *options]
+    status, out, err = run(capsys, *command)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert told in err
+    assert (tmp_path / "taken").read_text() == "kept"
+
+
 def test_models_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     status, out, err = run(capsys, "models")
     assert (status, err) == (0, "")

@@ -23,6 +23,7 @@ from mmdit.catalog import ASSETS, CATALOG
 from mmdit.families.mini import MiniEditor
 from mmdit.families.mini_sampling import edit_field
 from mmdit.families.mini_told import is_visible
+from mmdit.files import check_appearing
 from mmdit.model.vocabulary import COLOURS, FURTHER_EDITS, KINDS, PHOTO_EDITS
 from mmdit.training import localisation, sheets
 from mmdit.training.photo_edits import photo_edit
@@ -30,6 +31,7 @@ from mmdit.training.scenes import SceneBatch, Scenes
 from mmdit.training.scores import Scores, detail, psnr, right_object, score, summarise
 from mmdit.training.wordings.left_alone import FOREIGN, MENTIONS, REQUESTS, THINGS
 
+RESULTS = "results.json"
 EXAMPLES = ASSETS / "examples"
 BENCHMARK = 5
 """Rises whenever the held-out samples or what is measured of them change: numbers of one version can be compared. The
@@ -172,11 +174,27 @@ def _whole_photographs(held_out: HeldOut) -> list[Tensor]:
 
 
 def evaluate(model: str, data: Path, out: Path, steps: tuple[int, ...], per_kind: int) -> dict[str, Any]:
-    """Everything, into a folder; returns what results.json holds."""
+    """Everything, into a folder; returns what results.json holds.
+
+    Args:
+        steps: sampler steps, one or several numbers of them.
+        per_kind: held-out samples of each kind.
+
+    Raises:
+        ValueError: a number below 1, or a folder that can't be written; nothing is measured.
+    """
+    for name, value in (*(("steps", count) for count in steps), ("per_kind", per_kind)):
+        if value < 1:
+            raise ValueError(f"{name} is {value}; it must be at least 1")
     entry = CATALOG.get(model)
     editor = MiniEditor(entry.source if entry else model)
     default = CATALOG["mini"].steps
     held_out, worst = HeldOut(data, per_kind), sheets.Worst()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        check_appearing(out / RESULTS)
+    except OSError as error:
+        raise ValueError(f"folder {out} can't be written ({error.strerror}); give another --out") from error
     results: dict[str, Any] = {
         "benchmark": BENCHMARK,
         "samples_of_a_kind": held_out.batches * REPEATS,
@@ -199,8 +217,7 @@ def evaluate(model: str, data: Path, out: Path, steps: tuple[int, ...], per_kind
         "left_alone": run_left_alone(editor, held_out, default),
         "attention": localisation.localisation(editor, list(held_out)),
     }
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "results.json").write_text(json.dumps(results, indent=2))
+    (out / RESULTS).write_text(json.dumps(results, indent=2))
     kinds = [kind for kind in KINDS for _ in range(2)]
     for wording in ("train", *UNSEEN):
         scenes = held_out.scenes.batch(10_000, len(kinds), kinds=kinds, working_size=(128, 128), wording=wording)

@@ -9,6 +9,7 @@ with the losses that it would have had.
 
 import ctypes
 import json
+import math
 import platform
 import random
 import time
@@ -43,6 +44,7 @@ OVERLAID_KINDS, OVERLAID_SHARE = ("recolour", "remove", "replace", "add", "bigge
 OBJECT_HEAD = "object_head"  # the transformer's module
 SIZES = {"small": (192, 4), "mini": (240, 6), "large": (768, 16)}
 """Name → channels and layers: for comparisons, what ships, what a large GPU is for."""
+MAX_SEED = 2**63 - 1
 TEXT_NOISE = 0.4  # largest standard deviation of the noise on text features, whose own is 1
 ENCODED_TOGETHER = 16  # instructions
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # malloc.h
@@ -94,6 +96,25 @@ class TrainingConfig:
     @property
     def steps(self) -> int:
         return max(1, self.samples // self.batch)
+
+    def check(self) -> None:
+        """Raises ValueError: a value out of range, a device that is not there, nothing to start from."""
+        for name in ("samples", "batch"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        for name in ("matrix_rate", "other_rate"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"{name} is {getattr(self, name):g}; it must be a number above 0")
+        if not self.save_every >= 0:
+            raise ValueError(f"save_every is {self.save_every:g}; it must be a number from 0")
+        if not 0 <= self.seed <= MAX_SEED:
+            raise ValueError(f"seed is {self.seed}; it must be from 0 to {MAX_SEED}")
+        try:
+            torch.zeros(1, device=self.device).item()
+        except (RuntimeError, AssertionError) as error:  # the latter where PyTorch was built without it
+            raise ValueError(f"device {self.device!r} is not usable here; use cpu, or cuda if it is there") from error
+        if self.start_from is not None and not (self.start_from / "config.json").is_file():
+            raise ValueError(f"{self.start_from} holds no config.json; give the folder of a transformer to start from")
 
     def rate(self, step: int) -> float:
         """Learning-rate factor: 50 steps of warm-up, constant, linear decay."""
@@ -302,7 +323,12 @@ def _with_prefix(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def train(config: TrainingConfig) -> None:
-    """Run to the end, resuming what the run folder holds; prints progress with the time left."""
+    """Run to the end, resuming what the run folder holds; prints progress with the time left.
+
+    Raises:
+        ValueError: as `TrainingConfig.check`, or a run of other settings in the folder. FileNotFoundError: no data.
+    """
+    config.check()
     keep_freed_memory()
     trainer = Trainer(config)
     described = {
