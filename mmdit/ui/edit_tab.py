@@ -17,7 +17,7 @@ from mmdit.runtime.jobs import Jobs, QueueFullError
 from mmdit.ui import abilities, markup
 from mmdit.ui.edit_result import ResultColumn
 from mmdit.ui.explorer_payload import Shelf
-from mmdit.ui.language import mark
+from mmdit.ui.language import mark, say
 from mmdit.ui.lora_shelf import LoraShelf, read_stack
 from mmdit.ui.past_request import PastRequests, is_source
 from mmdit.ui.preflight import Preflight
@@ -97,6 +97,7 @@ class EditTab:
         with gr.Row(visible=False):  # for `_attach`
             self.found = gr.JSON()
             self.found_picture = gr.Image(format="png", type="filepath")
+            self.found_region = gr.JSON()
 
     def _wire(self) -> None:
         self.view = gr.State(View())
@@ -111,12 +112,13 @@ class EditTab:
         quiet = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 
         found = [self.found, self.found_picture]
-        recalled = [self.stack, *fields.all]
-        drafted = [fields.instruction, fields.source, self.recent]
+        drafted = [self.recent, region, *fields.all]
         fitting = [self.fitted, self.abilities, self.told, *fields.of_some_models]
         attached = self.page.load(self._attach, None, [*shown, *found, self.recent, *fitting], **quiet)
+        recalled = [self.found_region, fields.more_pictures, self.stack, *fields.all]
         recalling = attached.then(None, [*found, self.recent, *recalled], recalled, js=self._recall(), **quiet)
-        recalling.then(self._marked_again, [fields.source], [region, self.part], **quiet)
+        recalling.then(self._marked_again, [fields.source, self.found_region], [region, self.part], **quiet)
+        fields.seed.input(lambda: False, None, fields.random_seed, **quiet)
         fields.source.clear(self.region.clear, None, [region], **quiet)
         self.stack.change(None, [self.stack], [self.loras], js=_script("line"), **quiet)
         asked = [self.view, self.drawn, fields.random_seed]
@@ -172,12 +174,14 @@ class EditTab:
             request = self.request(values)
             job = self.jobs.submit_series(self.fields.series(values, request), values[self.fitted] or None)
         except (ValueError, QueueFullError) as error:
-            return self._show(replace(without_job(view, self.jobs), notice=str(error)))
+            left = replace(without_job(view, self.jobs), before=view.before, job_before=view.job_before)
+            return self._show(replace(left, notice=str(error)))
         return self._show(replace(without_job(view, self.jobs), job=job.id))
 
     def _recall(self) -> str:
         places = [self.fields.all.index(field) for field in self.fields.kept]
-        return _script("recall").replace("KEPT.", f"{places}.")
+        references = f"[{self.fields.all.index(self.fields.references)}]"
+        return _script("recall").replace("KEPT.", f"{places}.").replace("[REFERENCES]", references)
 
     def _reset(self) -> Update:
         editor = self.jobs.editor
@@ -218,7 +222,7 @@ class EditTab:
         }
 
     def _choose(self, view: View, event: gr.EventData) -> Update:
-        return self._show(replace(view, shown=str(event.picked)))
+        return self._show(replace(view, shown=str(event.picked), notice=""))
 
     def _cancel(self, view: View) -> Update:
         if (job := self.jobs.find(view.job)) is not None:
@@ -251,7 +255,16 @@ class EditTab:
         return self.restore(view, str(event.picked))
 
     def _take_back(self, view: View) -> Update:
-        return self.restore(view, view.before)
+        """What stood there before "edit the result": its picture, words and region; options stay as they are now."""
+        entry = self.history.find(view.before)
+        if entry is None or is_active(view, self.jobs):
+            return self.restore(view, view.before)
+        return {
+            **self._show(View(job=view.job_before, shown=entry.name)),
+            self.fields.source: entry.source,
+            self.fields.instruction: entry.settings["instruction"],
+            **self._marked_as(entry),
+        }
 
     def restore(self, view: View, name: str) -> Update:
         """Go back to a result: its picture, settings and LoRAs."""
@@ -262,7 +275,8 @@ class EditTab:
                 self.recent: self.strips.recent(),
             }
         if is_active(view, self.jobs):
-            return self._show(replace(view, notice="An edit is running; cancel it, or wait for it to finish."))
+            gr.Info(say("An edit is running; cancel it, or wait for it to finish."))
+            return self._show(view)
         settings, other = self.past.of_entry(entry)
         return {
             **self._show(View(shown=name, left_out=other)),
@@ -276,7 +290,7 @@ class EditTab:
     def take_settings(self, settings: dict[str, Any]) -> Update:
         """Settings and LoRAs of a result that is not here; the pictures stay."""
         nothing = (0, 0)  # so that its size is asked for, whatever the picture's is
-        values, other = self.past.of_settings(settings, nothing)
+        values, other = self.past.of_settings(settings, nothing, has_pictures=False)
         del values[self.fields.references]
         return values | ({self.result.status: markup.status(other)} if other else {})
 
@@ -284,7 +298,7 @@ class EditTab:
         entry = shown_entry(view, self.jobs)
         if entry is None:
             return gr.skip()
-        view = replace(without_job(view, self.jobs), before=entry.name)
+        view = replace(without_job(view, self.jobs), before=entry.name, job_before=view.job)
         return {**self._show(view), self.fields.source: entry.result, self.fields.instruction: "",
                 **self.region.unmarked(str(entry.result))}  # fmt: skip
 
@@ -297,13 +311,17 @@ class EditTab:
 
     # ---- what the page shows
 
-    def _marked_again(self, source: str | None) -> Update:
-        """The painter of a page that was opened or reloaded: with the region of the result that it shows."""
+    def _marked_again(self, source: str | None, drafted: dict[str, Any] | None) -> Update:
+        """The painter of a page that was opened or reloaded: with the region that this browser tab has kept, or else
+        with that of the result that it shows.
+        """
         job = self.past.latest()
         entry = None if job is None else job.snapshot.entry
-        if entry is None or not is_source(source, entry):
-            return self.region.unmarked(source)
-        return self._marked_as(entry)
+        is_its_own = entry is not None and is_source(source, entry)
+        if drafted is not None and source is not None:
+            opened = {self.part: gr.update(open=True)} if drafted.get("mask") else {}
+            return self.region.marked_again(source, drafted, entry.name if is_its_own else "") | opened
+        return self._marked_as(entry) if is_its_own else self.region.unmarked(source)
 
     def _marked_as(self, entry: Entry) -> Update:
         """The painter with what an entry's edit was confined to; opened where there is such a thing."""

@@ -101,7 +101,7 @@ def details(settings: Mapping[str, Any], title: str, sources: Sequence[tuple[str
         f'<img src="{escape(address)}" alt="{say("Given picture {number}", number=index)}"></a>'
         for index, (address, file) in enumerate(sources, start=1)
     )
-    pictures = f'<tr><th scope="row">{say("Given")}</th><td class="given">{given}</td></tr>' if given else ""
+    pictures = f'<tr><th scope="row">{say("Given")}</th><td class="given"><div>{given}</div></td></tr>' if given else ""
     return f'<table class="settings"><caption>{escape(title)}</caption><tbody>{told}{pictures}</tbody></table>'
 
 

@@ -143,8 +143,9 @@ class LoraTab:
             chosen = read_stack(values[self.panel.stack])
             series = self._series(chosen, event)
             request = self.edit.request(values)
-            if request.seed is None:  # one for all
-                request = replace(request, seed=random.randrange(2**31))
+            if request.seed is None:  # one for all: that of the result on show, where there is one
+                seed = values[self.edit.fields.seed]
+                request = replace(request, seed=random.randrange(2**31) if seed is None else int(seed))
             edits = requests(request, series, self.shelf.weights(chosen))
             job = self.jobs.submit_series(edits, values[self.edit.fitted] or None)
         except (ValueError, QueueFullError) as error:

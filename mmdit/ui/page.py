@@ -128,7 +128,7 @@ def _launch(page: gr.Blocks, folders: list[Path], host: str, port: int) -> str:
 
 def _theme() -> gr.themes.Base:
     grey = gr.themes.Color(
-        c50="#fafaf9", c100="#f3f3f1", c200="#e5e5e2", c300="#d2d2ce", c400="#a3a39e", c500="#75756f",
+        c50="#fafaf9", c100="#f3f3f1", c200="#e5e5e2", c300="#d2d2ce", c400="#a3a39e", c500="#666660",
         c600="#565651", c700="#3b3b38", c800="#262624", c900="#1b1b1a", c950="#121211",
     )  # fmt: skip
     system = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
@@ -155,13 +155,14 @@ def _theme() -> gr.themes.Base:
         block_title_text_weight="600",
         input_background_fill="*neutral_50",
         input_background_fill_dark="*neutral_950",
+        input_placeholder_color="*neutral_500",
         input_border_width="1px",
         input_border_color_focus="*primary_600",
         input_border_color_focus_dark="*primary_400",
         button_primary_background_fill="*primary_700",
         button_primary_background_fill_hover="*primary_800",
-        button_primary_background_fill_dark="*primary_600",
-        button_primary_background_fill_hover_dark="*primary_500",
+        button_primary_background_fill_dark="*primary_700",
+        button_primary_background_fill_hover_dark="*primary_600",
         button_primary_text_color="white",
         button_secondary_background_fill="white",
         button_secondary_background_fill_hover="*neutral_100",

@@ -3,7 +3,7 @@
 In: results and the jobs that made them. Out: values, and a sentence. Changes nothing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gradio as gr
@@ -55,13 +55,20 @@ class PastRequests:
         with Image.open(entry.source, formats=["PNG"]) as given:
             return self.of_settings(entry.settings, given.size)
 
-    def of_settings(self, settings: dict[str, Any], given: tuple[int, int]) -> tuple[Values, str]:
-        """The same for a result's settings and the (width, height) of the picture that was edited."""
+    def of_settings(
+        self, settings: dict[str, Any], given: tuple[int, int], has_pictures: bool = True
+    ) -> tuple[Values, str]:
+        """The same for a result's settings and the (width, height) of the picture that was edited.
+
+        Args:
+            has_pictures: whether the result's pictures are at hand, in which its region is marked.
+        """
         editor, (stack, problems) = self.jobs.editor, self.shelf.from_settings(settings)
         values = self.fields.of(settings, given)
         asked = self.fields.sampling(values, self.shelf.recommended(stack))
         asked["literally"] = any(of.weight for of in stack)  # as the editor has it where nobody says
-        other = _otherwise(settings, asked, None if editor is None else editor.traits.strength_method)
+        missing = [] if has_pictures else _with_pictures(settings)
+        other = _otherwise(settings, asked, None if editor is None else editor.traits.strength_method, missing)
         return values | {self.stack: self.shelf.to_browser(stack, problems)}, other
 
 
@@ -76,13 +83,22 @@ def is_source(file: str | None, entry: Entry) -> bool:
     return one.size == other.size and one.tobytes() == other.tobytes()
 
 
-def _otherwise(settings: Mapping[str, Any], asked: Mapping[str, Any], method: str | None) -> str:
+def _with_pictures(settings: Mapping[str, Any]) -> list[str]:
+    """What of a result's settings is lost without its pictures."""
+    told = {"region": say("Region"), "references": say("More pictures to look at")}
+    return [name for key, name in told.items() if settings.get(key)]
+
+
+def _otherwise(
+    settings: Mapping[str, Any], asked: Mapping[str, Any], method: str | None, missing: Sequence[str] = ()
+) -> str:
     """One sentence that names what would be otherwise; "" for nothing.
 
     Args:
         settings: of the result.
         asked: "steps", "guidance", "shift" and "literally" of an edit from the page; None or False for nothing.
         method: of the strength, as the model in use has it; None while that is not known.
+        missing: what else there is no more of.
     """
     names = {
         "steps": say("Steps"), "guidance": say("Guidance"), "shift": say("Shift of the schedule"),
@@ -95,6 +111,7 @@ def _otherwise(settings: Mapping[str, Any], asked: Mapping[str, Any], method: st
         other.append(say("Method of the strength"))
     if strength.get("others"):
         other.append(say("Blended instructions"))
+    other += missing
     if not other:
         return ""
     return say("An edit from here has other settings than this result: {settings}.", settings=", ".join(other))

@@ -39,6 +39,8 @@ class Preflight:
         if editor is not None:
             told.append(say("The model works at {size}.", size=_size(editor.plan(request).working)))
             expected = self._jobs.pace.expected(work_of(editor, request, model.number))
+            if request.strength is not None:
+                told.append(say("Strength of the instruction: {strength}.", strength=f"{request.strength.value:g}"))
             told += [*self._matches(stack), duration(expected, pictures)]
         return markup.hint(" ".join(told))
 

@@ -80,6 +80,15 @@ class RegionPanel:
         except ValueError:  # said where the picture is taken or used
             return self.clear()
 
+    def marked_again(self, source: str, value: dict[str, Any], entry: str = "") -> dict[Any, Any]:
+        """An update that shows an uploaded picture with what a value of the component marks in it."""
+        try:
+            picture = read_upload(source)[0]
+            region = self.chosen(value, picture.size)
+        except ValueError:  # said where the picture is taken or used
+            return self.unmarked(source)
+        return self.show(picture, None if region is None else region.mask, region_payload.read_feather(value), entry)
+
     def marked_as(self, entry: Entry) -> dict[Any, Any]:
         """An update that shows an entry's picture and the region that was asked for."""
         from mmdit.images import load_image

@@ -21,6 +21,7 @@ class View:
         job: id of the job that is watched.
         shown: name of the result to show; one of the watched job's, once it has made some.
         before: name of the result that "edit again" started from, to go back to.
+        job_before: id of the job that was watched then.
         notice: one sentence on what the user did wrong.
         left_out: one sentence on what the result was made with that the page has no field for.
     """
@@ -28,6 +29,7 @@ class View:
     job: str = ""
     shown: str = ""
     before: str = ""
+    job_before: str = ""
     notice: str = ""
     left_out: str = ""
 
@@ -147,4 +149,8 @@ def _facts(entry: Entry) -> str:
     settings = entry.settings
     width, height = settings["size"]
     steps = say("1 step") if settings["steps"] == 1 else say("{count} steps", count=settings["steps"])
-    return f"{width} × {height} · {say('seed {seed}', seed=settings['seed'])} · {steps}"
+    facts = [f"{width} × {height}", say("seed {seed}", seed=settings["seed"]), steps]
+    strength = settings.get("strength") or {}
+    if strength.get("value", 1) != 1:
+        facts.append(say("strength {strength}", strength=f"{strength['value']:g}"))
+    return " · ".join(facts)
