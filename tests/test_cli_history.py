@@ -121,7 +121,7 @@ BAD: dict[str, tuple[list[str], str]] = {
     "an export that is no zip": (["export", "NAME", "-o", "x.tar"], "'x.tar' must be a file that ends in .zip"),
     "an export into nowhere": (["export", "NAME", "-o", "nowhere/x.zip"], "'nowhere' does not exist"),
     "an import of nothing": (["import", "nonesuch.zip"], "no file 'nonesuch.zip'; give one that `history export`"),
-    "an export under too long a name": (["export", "NAME", "-o", f"{'x' * 245}.zip"], f"'{'x' * 245}.zip' can't"),
+    "an export under too long a name": (["export", "NAME", "-o", f"{'x' * 252}.zip"], f"'{'x' * 252}.zip' can't"),
     "an import of a picture": (["import", "plain.png"], "plain.png: not a bundle"),
     "a limit in words": (["import", "plain.png", "--outputs-limit", "much"], "the size 'much'"),
     "no folder": (["list", "--outputs", "nowhere"], "no folder 'nowhere'"),
