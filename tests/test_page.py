@@ -674,3 +674,92 @@ def test_a_page_opens_although_the_newest_result_is_gone(page, studio: Studio, p
     settle(page)
     wait_for_news(page, "Ready")
     make_one(page, studio, photograph_file, "make it brighter")
+
+
+def mark_a_part(page) -> str:
+    """Drag over the painter; what it says of that."""
+    page.click("#part button >> nth=0")
+    page.wait_for_selector("#region .painter:visible")
+    page.wait_for_function("document.querySelector('#region .frame img').naturalWidth > 0")
+    page.locator("#region .frame").evaluate("element => element.scrollIntoView({block: 'center'})")
+    box = page.locator("#region .overlay").bounding_box()
+    page.mouse.move(box["x"] + 0.2 * box["width"], box["y"] + 0.5 * box["height"])
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + 0.5 * box["height"], steps=5)
+    page.mouse.up()
+    page.wait_for_selector("#region .news:has-text('is marked')")
+    return page.inner_text("#region .news")
+
+
+def test_what_is_marked_and_added_is_there_again_after_a_reload(
+    page, studio: Studio, photograph: Image.Image, photograph_file: Path, tmp_path: Path
+) -> None:
+    """Before an edit, the region, the second picture and the options; and nothing of them once they were taken away."""
+    photograph.resize((300, 200)).save(tmp_path / "second.png")
+    upload(page, photograph_file)
+    page.wait_for_selector("#source img")
+    page.fill(INSTRUCTION, "make it sepia")
+    marked = mark_a_part(page)
+    page.click("#more-pictures button >> nth=0")
+    page.set_input_files("#references input[type=file]", tmp_path / "second.png")
+    page.wait_for_selector("#references :text('second')")
+    open_options(page)
+    page.fill("#size textarea, #size input", "200 × 150")
+    page.press("#size textarea, #size input", "Tab")
+    page.wait_for_selector("#preflight :text('200 × 150')")
+    page.wait_for_timeout(500)
+    page.reload()
+    settle(page)
+    wait_for_instruction(page, "make it sepia")
+    page.wait_for_selector("#region .news:has-text('is marked')")
+    assert page.inner_text("#region .news") == marked
+    page.wait_for_selector("#references :text('second'):visible")
+    page.wait_for_selector("#preflight :text('200 × 150')")
+
+    before = set(studio.results())
+    page.click("#edit")
+    wait_for_news(page, "Done")
+    (result,) = set(studio.results()) - before
+    settings = read_settings(result)
+    assert "region" in settings and settings["references"] == 1 and settings["size"] == [200, 150]
+    page.click("#region button[data-action=clear]")
+    page.wait_for_selector("#region .news:has-text('Nothing')")
+    open_options(page)
+    page.fill("#size textarea, #size input", "")
+    page.press("#size textarea, #size input", "Tab")
+    page.wait_for_timeout(500)
+    page.reload()
+    settle(page)
+    page.wait_for_selector("#source img")
+    assert page.locator("#region .news:has-text('is marked')").count() == 0
+    page.wait_for_selector("#preflight :text('512 × 384')")
+
+
+def test_going_back_keeps_variants_and_options(page, studio: Studio, photograph_file: Path) -> None:
+    upload(page, photograph_file)
+    page.wait_for_selector("#source img")
+    open_options(page)
+    type_number(page, "variants", "2")
+    say(page, "make it warmer")
+    wait_for_news(page, "Done")
+    page.wait_for_selector("#choices button >> nth=1")
+    page.click("#again")
+    page.wait_for_selector("#undo:visible")
+    say(page, " ")
+    wait_for_news(page, "instruction is empty")
+    page.click("#undo")
+    wait_for_instruction(page, "make it warmer")
+    page.wait_for_selector("#choices button >> nth=1")
+    assert page.input_value("#variants input[type=number]") == "2"
+    assert page.is_checked("#random-seed input")
+
+
+def test_a_typed_seed_counts(page, studio: Studio, photograph_file: Path) -> None:
+    upload(page, photograph_file)
+    page.wait_for_selector("#source img")
+    open_options(page)
+    page.locator("#seed input").press_sequentially("42")
+    page.press("#seed input", "Tab")
+    page.wait_for_function("!document.querySelector('#random-seed input').checked")
+    result = make_one(page, studio, photograph_file, "make it cooler")
+    assert read_settings(result)["seed"] == 42
