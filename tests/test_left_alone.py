@@ -5,6 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
+from mmdit.catalog import ASSETS
 from mmdit.editor import Editor, EditRequest
 from mmdit.families.mini_told import taken_for, told_of
 from mmdit.model.cut_out import CutOut
@@ -50,6 +51,18 @@ def test_the_picture_stays_to_the_bit_and_the_reason_is_told(
     result = editor.edit(EditRequest([gravel], instruction, seed=1, steps=steps))
     assert result.image.tobytes() == gravel.tobytes()
     assert any(warning.startswith("The picture was left alone") and reason in warning for warning in result.warnings)
+
+
+@pytest.mark.shipped
+@pytest.mark.parametrize("instruction", ["remove the apple", "make the apple blue", "make the apple bigger"])
+def test_what_looks_alike_is_not_taken_for_what_is_asked(instruction: str, editor: Editor) -> None:
+    """A red balloon for an apple."""
+    meadow = Image.open(ASSETS / "examples/meadow.jpg").convert("RGB")
+    result = editor.edit(EditRequest([meadow], instruction, seed=1))
+    assert np.array_equal(result.image, meadow)
+    assert any("no apple was found in it" in warning for warning in result.warnings)
+    found = editor.edit(EditRequest([meadow], instruction.replace("apple", "balloon"), seed=1))
+    assert found.warnings == ()
 
 
 @pytest.mark.shipped

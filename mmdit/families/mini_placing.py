@@ -19,10 +19,11 @@ from mmdit.model.edit_field import EditField
 from mmdit.model.effect import Effect
 from mmdit.model.inpainting import without_object
 from mmdit.model.left_alone import LeftAlone
-from mmdit.model.overlay import Overlay
+from mmdit.model.overlay import UNKNOWN, Overlay
 from mmdit.model.reader import NEEDED, Reading
 from mmdit.model.removal import Removal
 from mmdit.model.text import TextFeatures
+from mmdit.model.tint import Tint
 
 Find = Callable[[Tensor, Tensor, TextFeatures], tuple[Overlay, ...]]
 """(chosen, source, text): numbers in the batch, and their pictures and instructions → what would be laid over them."""
@@ -52,7 +53,7 @@ class Placing:
             way: share of the way to another size or place, see `CutOut.by`.
         """
         readings = self.text.readings
-        overlays = field.sure_overlays(expected=self._all(reading is not None for reading in readings))
+        overlays = self._of_named(field.sure_overlays(expected=self._all(reading is not None for reading in readings)))
         effect = Effect.of_readings(readings, self.working, amount)
         if effect.shown.any():
             overlays = (*(overlay.where(~effect.shown) for overlay in overlays), effect)
@@ -62,6 +63,20 @@ class Placing:
         if way != 1:
             overlays = tuple(overlay.by(way) if isinstance(overlay, CutOut) else overlay for overlay in overlays)
         return (*overlays, self._left_alone(overlays))
+
+    def _of_named(self, overlays: tuple[Overlay, ...]) -> tuple[Overlay, ...]:
+        """The overlays but for those of another object than the one that is asked for by its own name: where there is
+        no apple, a red balloon is the likeliest, but not meant.
+        """
+        known = tuple(self.models.transformer.config.drawings)
+        meant = [known.index(name) if name in known else UNKNOWN for name in self.text.named]
+        asked = torch.tensor(meant, device=self.working.device)
+
+        def is_meant(overlay: Overlay) -> Tensor:
+            found = overlay.thing if isinstance(overlay, Tint) else overlay.leaves
+            return (asked == UNKNOWN) | (found == UNKNOWN) | (found == asked)
+
+        return tuple(overlay.where(is_meant(overlay)) for overlay in overlays)
 
     def _left_alone(self, overlays: tuple[Overlay, ...]) -> LeftAlone:
         """The pictures of which nothing is asked, or something of an object that is not found there.
@@ -87,7 +102,7 @@ class Placing:
         for overlay in overlays:
             hides = torch.where(overlay.shown[:, None, None, None], overlay.hides, hides)
         hidden = without_object(self.working, hides, self.models.inpainter).apply(self.working)
-        return self.find(torch.arange(len(hidden), device=hidden.device), hidden, self.text)
+        return self._of_named(self.find(torch.arange(len(hidden), device=hidden.device), hidden, self.text))
 
     def _named(self, chosen: Tensor, names: Sequence[str]) -> Removal | None:
         """Where the named objects of some pictures are: what would be removed."""

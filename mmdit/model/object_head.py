@@ -33,10 +33,10 @@ DRAWINGS_FILE = "drawings.png"
 RASTER = 2  # places along a patch's side at which something new can stand
 SURE, POSSIBLE, CANDIDATES = 0.5, 0.02, 3
 """Probability of a name from which it counts by itself, and if its drawing fits, of so many names."""
-ALIKE, WELL, SHAPED = 0.5, 0.9, 0.7
+ALIKE, WELL, SHAPED, EXPLAINED = 0.5, 0.9, 0.7, 0.3
 """Share of a drawing's pixels that have the picture's colours from which it fits, and fits well; the overlap with the
 outline from which it does without, and the share of its pixels that it explains, of which one is needed: a part of a
-large object has its colours, too."""
+large object has its colours, too; and the latter below which it may be another object."""
 STANDING = ("recolours", "removes", "resizes", "replaces")
 ASKED = (*STANDING, "adds")
 EDGE = 1e-4  # the probability of a pixel that surely belongs to no object, and of one that surely does is 1 − that
@@ -102,13 +102,15 @@ class FoundObjects:
 
     def _recognised(self, index: int, picture: Tensor, textures: Tensor) -> tuple[int, Square, Tensor, Tensor] | None:
         """One sample's object, its place, its edges and what it hides: the likely name whose drawing fits best by its
-        colours, else the likeliest if it is sure and fits by its shape; None where none does.
+        colours, else the likeliest if it is sure and fits by its shape; None where none does. Where what fits explains
+        hardly a pixel, every name is tried: on a red balloon an apple fits so.
         """
         outline = self.outline[index, 0].sigmoid()
-        sure, names = self.named[index].softmax(dim=-1).topk(min(CANDIDATES, len(textures)))
-        best, fits = None, ALIKE
-        for probability, name in zip(sure.tolist(), names.tolist(), strict=True):
-            if probability < POSSIBLE or fits >= WELL:
+        sure, names = self.named[index].softmax(dim=-1).sort(descending=True)
+        best, fits, is_unclear = None, ALIKE, False
+        for place, (probability, name) in enumerate(zip(sure.tolist(), names.tolist(), strict=True)):
+            is_likely = place < CANDIDATES and probability >= POSSIBLE
+            if fits >= WELL or not (is_likely or is_unclear):
                 break
             if not (textures[name, 3] > 0.5).any():  # a model that has learnt no drawings
                 continue
@@ -117,6 +119,7 @@ class FoundObjects:
                 edges = sight.edges(outline)
                 drawn = (sight.drawn[None], sight.known[None, None]) if sight.explained > EXACT else ()
                 best, fits = (name, square, edges, hidden(edges[None, None], *drawn)[0]), sight.alike
+                is_unclear = sight.explained < EXPLAINED
             elif best is None and probability >= SURE and sight.overlap >= SHAPED:
                 best = name, square, outline, hidden(outline[None, None])[0]
         return best

@@ -53,6 +53,7 @@ class TextFeatures:
         read_as: per instruction, the whole of it or each word that was replaced, with what it was read as; only words
             that were read, each pair once.
         left_out: per instruction, words for what something new should be like, which count for nothing.
+        named: per instruction, the object that it is about, if its own name stands there; else an empty text.
         readings: per instruction, what a reader says that it asks for; None where it is not sure, or was not asked.
     """
 
@@ -64,6 +65,7 @@ class TextFeatures:
     read_as: tuple[tuple[tuple[str, str], ...], ...]
     readings: tuple[Reading | None, ...]
     left_out: tuple[tuple[str, ...], ...]
+    named: tuple[str, ...]
 
     def to(self, device: torch.device | str) -> "TextFeatures":
         return replace(self, **{name: getattr(self, name).to(device) for name in ("features", "ids", "mask")})
@@ -155,6 +157,10 @@ class TextEncoder(nn.Module):
         if plainly and self.reader is not None:
             said, left_out = zip(*(bare(words, self.things) for words in said), strict=True)
         readings = self._read(said) if plainly and self.reader is not None else [None] * len(said)
+        named = [
+            reading.name if reading is not None and reading.name in words else ""
+            for words, reading in zip(said, readings, strict=True)
+        ]
         wholes = [_other_words(words, reading) for words, reading in zip(said, readings, strict=True)]
         told = [_read_words(words, reading) for words, reading in zip(said, readings, strict=True)]
         unread = [() if whole is None else self._beyond(own) for own, whole in zip(said, wholes, strict=True)]
@@ -175,7 +181,15 @@ class TextEncoder(nn.Module):
         slots = slots or max(1, max(len(ids) for ids in kept))
         features, ids, mask = self._features(kept, slots)
         return TextFeatures(
-            features, ids, mask, tuple(words), tuple(truncated), tuple(read_as), tuple(readings), tuple(left_out)
+            features,
+            ids,
+            mask,
+            tuple(words),
+            tuple(truncated),
+            tuple(read_as),
+            tuple(readings),
+            tuple(left_out),
+            tuple(named),
         )
 
     @torch.inference_mode()
