@@ -103,7 +103,7 @@ class FoundObjects:
     def _recognised(self, index: int, picture: Tensor, textures: Tensor) -> tuple[int, Square, Tensor, Tensor] | None:
         """One sample's object, its place, its edges and what it hides: the likely name whose drawing fits best by its
         colours, else the likeliest if it is sure and fits by its shape; None where none does. Where what fits explains
-        hardly a pixel, every name is tried: on a red balloon an apple fits so.
+        hardly a pixel, every name is tried that might explain them: on a red balloon an apple fits so.
         """
         outline = self.outline[index, 0].sigmoid()
         sure, names = self.named[index].softmax(dim=-1).sort(descending=True)
@@ -115,7 +115,8 @@ class FoundObjects:
             if not (textures[name, 3] > 0.5).any():  # a model that has learnt no drawings
                 continue
             square, sight = _sighted(textures[name], picture, outline)
-            if sight.alike >= fits and max(sight.explained, sight.overlap) >= SHAPED:
+            is_like = max(sight.explained, sight.overlap) >= SHAPED
+            if sight.alike >= fits and is_like and (is_likely or sight.explained >= EXPLAINED):
                 edges = sight.edges(outline)
                 drawn = (sight.drawn[None], sight.known[None, None]) if sight.explained > EXACT else ()
                 best, fits = (name, square, edges, hidden(edges[None, None], *drawn)[0]), sight.alike
