@@ -33,10 +33,10 @@ DRAWINGS_FILE = "drawings.png"
 RASTER = 2  # places along a patch's side at which something new can stand
 SURE, POSSIBLE, CANDIDATES = 0.5, 0.02, 3
 """Probability of a name from which it counts by itself, and if its drawing fits, of so many names."""
-ALIKE, WELL, SHAPED, EXPLAINED = 0.5, 0.9, 0.7, 0.3
+ALIKE, WELL, SHAPED, COVERED, EXPLAINED = 0.5, 0.9, 0.7, 0.52, 0.3
 """Share of a drawing's pixels that have the picture's colours from which it fits, and fits well; the overlap with the
-outline from which it does without, and the share of its pixels that it explains, of which one is needed: a part of a
-large object has its colours, too; and the latter below which it may be another object."""
+outline, or the share of its pixels that it explains, from which it does without; the overlap that is needed where it
+explains less, as a part of a large object has its colours, too; the share below which it may be another object."""
 STANDING = ("recolours", "removes", "resizes", "replaces")
 ASKED = (*STANDING, "adds")
 EDGE = 1e-4  # the probability of a pixel that surely belongs to no object, and of one that surely does is 1 − that
@@ -115,7 +115,7 @@ class FoundObjects:
             if not (textures[name, 3] > 0.5).any():  # a model that has learnt no drawings
                 continue
             square, sight = _sighted(textures[name], picture, outline)
-            is_like = max(sight.explained, sight.overlap) >= SHAPED
+            is_like = sight.explained >= SHAPED or sight.overlap >= COVERED
             if sight.alike >= fits and is_like and (is_likely or sight.explained >= EXPLAINED):
                 edges = sight.edges(outline)
                 drawn = (sight.drawn[None], sight.known[None, None]) if sight.explained > EXACT else ()
