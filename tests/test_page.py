@@ -167,6 +167,11 @@ def make_one(page, studio: Studio, file: Path, instruction: str, keys: str = "En
     upload(page, file)
     page.wait_for_selector("#source img")
     say(page, instruction, keys)
+    return next_result(page, studio, before)
+
+
+def next_result(page, studio: Studio, before: set[Path]) -> Path:
+    """What was made since, once it is on show."""
     deadline = time.monotonic() + PATIENCE
     while set(studio.results()) == before and time.monotonic() < deadline:
         page.wait_for_timeout(100)
@@ -718,9 +723,7 @@ def test_what_is_marked_and_added_is_there_again_after_a_reload(
 
     before = set(studio.results())
     page.click("#edit")
-    wait_for_news(page, "Done")
-    (result,) = set(studio.results()) - before
-    settings = read_settings(result)
+    settings = read_settings(next_result(page, studio, before))
     assert "region" in settings and settings["references"] == 1 and settings["size"] == [200, 150]
     page.click("#region button[data-action=clear]")
     page.wait_for_selector("#region .news:has-text('Nothing')")
@@ -758,7 +761,7 @@ def test_a_typed_seed_counts(page, studio: Studio, photograph_file: Path) -> Non
     upload(page, photograph_file)
     page.wait_for_selector("#source img")
     open_options(page)
-    page.locator("#seed input").press_sequentially("42")
+    page.fill("#seed input", "42")
     page.press("#seed input", "Tab")
     page.wait_for_function("!document.querySelector('#random-seed input').checked")
     result = make_one(page, studio, photograph_file, "make it cooler")
