@@ -15,7 +15,6 @@ from mmdit.runtime.model_slot import Coming, ModelSnapshot
 from mmdit.ui import markup
 from mmdit.ui.language import say
 
-LOG_IN = "<code>hf auth login</code>"
 VALUES = re.compile(r"\d[\d.]* GB|(?<=on the disk of ).+|(?<=memory \()\w+")
 
 
@@ -113,8 +112,6 @@ def terms(entry: ModelEntry, is_here: bool) -> str:
     if not is_here:
         size = say("About {size} are downloaded from", size=gigabytes(entry.download))
         start = f"{size if entry.download else say('It is downloaded from')} {link}."
-        gated = (
-            say("The hub wants the licence accepted there first, and {command}.", command=LOG_IN) if entry.gated else ""
-        )
+        gated = say("The hub wants the licence accepted there first, and “hf auth login”.") if entry.gated else ""
     licence = say("Licence: {licence}.", licence=escape(entry.licence) or say("not known before it is there"))
     return f'<p class="hint">{start} {licence} {gated}</p>'
