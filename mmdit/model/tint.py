@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mmdit.model.overlay import OfBatch, strips
+from mmdit.model.overlay import UNKNOWN, OfBatch, strips
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Tint(OfBatch):
     @property
     def leaves(self) -> Tensor:
         """See `Overlay.leaves`: nothing."""
-        return torch.full_like(self.shown, -1, dtype=torch.long)
+        return torch.full_like(self.shown, UNKNOWN, dtype=torch.long)
 
     def over(self, picture: Tensor, source: Tensor) -> Tensor:
         """See `Overlay.over`."""
