@@ -34,8 +34,8 @@ RASTER = 2  # places along a patch's side at which something new can stand
 SURE, POSSIBLE, CANDIDATES = 0.5, 0.02, 3
 """Probability of a name from which it counts by itself, and if its drawing fits, of so many names."""
 ALIKE, WELL, SHAPED, COVERED, EXPLAINED = 0.5, 0.9, 0.7, 0.52, 0.3
-"""Of a drawing: the share of its pixels in the picture's colours from which it fits, and fits well; the overlap with the
-outline from which a sure name does without, and the share of pixels explained from which no overlap is asked; the
+"""Of a drawing: the share of its pixels in the picture's colours from which it fits, and fits well; the overlap with
+the outline from which a sure name does without, and the share of pixels explained from which no overlap is asked; the
 overlap that is asked else, as a part of a large object has its colours, too; and the share explained below which
 another object may stand there."""
 STANDING = ("recolours", "removes", "resizes", "replaces")
